@@ -1,0 +1,2 @@
+//! The binary: arguments, configuration and rendering. No logic.
+fn main() {}

@@ -1,0 +1,1 @@
+//! From Dockerfile to images: plan, cache keys, scheduler, instructions, contexts, exporters.

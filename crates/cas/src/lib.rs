@@ -1,0 +1,1 @@
+//! A content-addressed folder: ingest, verify, sync, rename, list.

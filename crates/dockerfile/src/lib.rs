@@ -1,0 +1,1 @@
+//! Dockerfile text to checked stages: parsing, expansion, ignore files, patterns and checks; pure.

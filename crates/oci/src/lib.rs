@@ -1,0 +1,1 @@
+//! Digests, references, platforms, manifests, indexes and image configs: pure, no I/O.

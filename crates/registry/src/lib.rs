@@ -1,0 +1,1 @@
+//! Registry server over a storage trait.

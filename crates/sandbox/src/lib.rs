@@ -1,0 +1,1 @@
+//! One process in a root filesystem, without root; emulation. The only crate with unsafe code.

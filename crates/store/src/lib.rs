@@ -1,0 +1,1 @@
+//! Content on disk: blobs, snapshots, layers, cache records, image names.
