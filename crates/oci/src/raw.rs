@@ -46,7 +46,7 @@ pub struct RawManifest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Document {
     /// An index or manifest list.
-    Index(Index),
+    Index(Box<Index>),
     /// An image manifest.
     Manifest(Box<Manifest>),
 }
@@ -143,7 +143,7 @@ impl RawManifest {
     pub fn parse(&self) -> Result<Document, ManifestError> {
         let json = |source| ManifestError::Json { digest: self.digest.clone(), source };
         Ok(if self.is_index() {
-            Document::Index(serde_json::from_slice(&self.bytes).map_err(json)?)
+            Document::Index(Box::new(serde_json::from_slice(&self.bytes).map_err(json)?))
         } else {
             Document::Manifest(Box::new(serde_json::from_slice(&self.bytes).map_err(json)?))
         })

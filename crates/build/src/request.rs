@@ -1,0 +1,186 @@
+//! What is to be built: the binary resolves its flags and the environment into this, and the library reads nothing else.
+
+use std::path::PathBuf;
+
+use archipel_oci::{Platform, Reference};
+
+/// One build.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Where files come from.
+    pub context: Context,
+    /// Where the Dockerfile is.
+    pub dockerfile: Dockerfile,
+    /// `--build-context`: further trees and images by name.
+    pub named_contexts: Vec<(String, Context)>,
+    /// The stage to build (a name or a number); the last one if none.
+    pub target: Option<String>,
+    /// The platforms to build for; the machine's own if empty.
+    pub platforms: Vec<Platform>,
+    /// `--build-arg`.
+    pub build_args: Vec<(String, String)>,
+    /// `--label`.
+    pub labels: Vec<(String, String)>,
+    /// `--annotation`: as written, prefixes included.
+    pub annotations: Vec<(String, String)>,
+    /// Names for the result.
+    pub tags: Vec<Reference>,
+    /// What to do with the result. Nothing: keep it in the store under its tags.
+    pub outputs: Vec<Output>,
+    /// Run every step, whatever the cache has.
+    pub no_cache: bool,
+    /// The stages whose steps run whatever the cache has.
+    pub no_cache_filter: Vec<String>,
+    /// Ask registries for base images that are here under their name.
+    pub pull: bool,
+    /// `--secret`.
+    pub secrets: Vec<Secret>,
+    /// `--ssh`: id and socket or key paths.
+    pub ssh: Vec<(String, Vec<PathBuf>)>,
+    /// `--network` of RUN steps: `default`, `host` or `none`.
+    pub network: Option<String>,
+    /// `--add-host`: name and address.
+    pub add_hosts: Vec<(String, String)>,
+    /// Bytes of `/dev/shm`.
+    pub shm_size: Option<u64>,
+    /// `--ulimit`: name, soft, hard.
+    pub ulimits: Vec<(String, u64, u64)>,
+    /// `--allow`: entitlements such as `security.insecure` and `network.host`.
+    pub allow: Vec<String>,
+    /// How many steps run at once; the machine's processors if 0.
+    pub jobs: usize,
+    /// The time that timestamps are set to.
+    pub source_date_epoch: Option<SourceDateEpoch>,
+}
+
+/// `SOURCE_DATE_EPOCH` (reproducible-builds.org): seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceDateEpoch(pub i64);
+
+/// A tree of files, or an image.
+#[derive(Clone, Debug)]
+pub enum Context {
+    /// A folder.
+    Local(PathBuf),
+    /// A tar (or a Dockerfile alone) that was given on standard input, spooled to a file by the binary.
+    Stdin(PathBuf),
+    /// `https://host/repo.git#ref:subdir`, `git@host:repo`.
+    Git(String),
+    /// `http(s)://host/context.tar.gz` or a Dockerfile's URL.
+    Http(String),
+    /// `docker-image://REF`.
+    Image(Reference),
+    /// `oci-layout://DIR[:TAG][@DIGEST]`.
+    OciLayout {
+        /// The layout's folder.
+        path: PathBuf,
+        /// Which image of it.
+        target: Option<String>,
+    },
+    /// No files at all: a Dockerfile came alone.
+    Empty,
+}
+
+/// Where the Dockerfile is.
+#[derive(Clone, Debug)]
+pub enum Dockerfile {
+    /// `Dockerfile` (else `dockerfile`) at the context's root.
+    Default,
+    /// A path: of this machine for a local context, else within the context.
+    Path(PathBuf),
+    /// The text itself (`-f -`).
+    Text(String),
+}
+
+/// A secret that RUN steps may mount. Its value never enters a key, a layer, an event or an error.
+#[derive(Clone, Debug)]
+pub struct Secret {
+    /// Its name in `--mount=type=secret,id=`.
+    pub id: String,
+    /// Where the value is.
+    pub source: SecretSource,
+}
+
+/// Where a secret's value is.
+#[derive(Clone)]
+pub enum SecretSource {
+    /// In a file, read when a step needs it.
+    File(PathBuf),
+    /// Here (from the environment).
+    Value(Vec<u8>),
+}
+
+impl std::fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "File({})", path.display()),
+            Self::Value(_) => f.write_str("Value(***)"),
+        }
+    }
+}
+
+/// What to do with the result (`--output`).
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// `type=image`: keep it in the store under its tags; with `push`, send it to their registries.
+    Image {
+        /// Send it.
+        push: bool,
+        /// Names beside `--tag`.
+        names: Vec<Reference>,
+        /// How layers are compressed, ...
+        options: ImageOptions,
+    },
+    /// `type=oci`: an OCI layout, as a tar or a folder.
+    Oci {
+        /// The file or folder; `-` (as `None`) is standard output.
+        dest: Option<PathBuf>,
+        /// A tar rather than a folder.
+        tar: bool,
+        /// How layers are compressed, ...
+        options: ImageOptions,
+    },
+    /// `type=docker`: an archive for `docker load`; one platform.
+    Docker {
+        /// The file; `None` is standard output.
+        dest: Option<PathBuf>,
+        /// How layers are compressed, ...
+        options: ImageOptions,
+    },
+    /// `type=local`: the files, in a folder; with several platforms in one folder each.
+    Local {
+        /// The folder.
+        dest: PathBuf,
+    },
+    /// `type=tar`: the files, in a tar.
+    Tar {
+        /// The file; `None` is standard output.
+        dest: Option<PathBuf>,
+    },
+    /// `type=cacheonly`: nothing leaves the cache.
+    CacheOnly,
+}
+
+/// How an image is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageOptions {
+    /// `compression=`; gzip if none.
+    pub compression: Option<Compression>,
+    /// `compression-level=`.
+    pub level: Option<i32>,
+    /// `rewrite-timestamp=true`: clamp the times in layers to `SOURCE_DATE_EPOCH`.
+    pub rewrite_timestamp: bool,
+    /// `name=`, `annotation.KEY=`: as written.
+    pub annotations: Vec<(String, String)>,
+}
+
+/// `compression=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// None at all.
+    Uncompressed,
+    /// What every registry and runtime reads.
+    Gzip,
+    /// Smaller and quicker; from Docker 23 on.
+    Zstd,
+}
