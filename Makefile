@@ -1,0 +1,69 @@
+# One entry point for everything: `make` shows what there is.
+#
+# Tests and lints are one build: the compiler of this workspace is clippy-driver (dependencies see the plain rustc, so theirs is
+# shared with every other build), and a warning is an error.
+
+RUN_PACKAGES  := gcc libc6-dev qemu-user-static uidmap
+TEST_PACKAGES := $(RUN_PACKAGES) git skopeo buildah podman docker-registry crun netavark fuse-overlayfs slirp4netns
+CONF_PACKAGES := $(TEST_PACKAGES) python3-yaml openssh-client zstd
+NEXTEST       := 0.9.143
+
+CASES ?= -t smoke
+
+# Rust's installer puts cargo where a plain login shell may not look.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+CHECKED := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
+TRIPLE   = $(shell rustc -vV | sed -n 's/^host: //p')
+ARCHIPEL = $(CURDIR)/target/$(TRIPLE)/release/archipel
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test conformance deps deps-run deps-conformance toolchain
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1:/p' $(MAKEFILE_LIST) | awk -F: '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+build: toolchain ## Build the static release binary, target/TRIPLE/release/archipel
+	cargo build --release --package archipel
+
+demo: deps-run ## Build, publish and run examples/hello-devops for three platforms, with a registry of our own
+	cargo build --release --package archipel
+	cargo xtask bases target/bases
+	cargo xtask demo $(ARCHIPEL) target/bases
+
+test: deps ## Formatting, lints and every test
+	cargo fmt --all --check
+	$(CHECKED) cargo xtask bases target/bases --only busybox
+	$(CHECKED) ARCHIPEL_TEST_BASES=$(CURDIR)/target/bases cargo nextest run --workspace --profile ci
+
+conformance: deps-conformance ## Run the smoke cases of ../shared/conformance; CASES="-k REGEXP" selects others
+	cargo build --release --package archipel
+	cargo xtask bases target/bases --only busybox
+	cargo xtask conformance $(ARCHIPEL) target/bases $(CASES)
+
+deps: toolchain ## Install what the tests need
+	@$(call packages,$(TEST_PACKAGES))
+	@cargo nextest --version >/dev/null 2>&1 || cargo install cargo-nextest --locked --version $(NEXTEST)
+
+deps-run: toolchain ## Install what building and running need
+	@$(call packages,$(RUN_PACKAGES))
+
+deps-conformance: toolchain
+	@$(call packages,$(CONF_PACKAGES))
+
+toolchain:
+	@command -v cargo >/dev/null || { \
+	  echo "No Rust toolchain: install rustup (https://rustup.rs), which then takes the version that rust-toolchain.toml names." >&2; exit 1; }
+	@cargo --version >/dev/null
+
+# Installs the Debian packages that are missing. Recommended packages stay out: binfmt-support would register QEMU for the
+# whole machine, which archipel does not need.
+define packages
+  missing=; for p in $(1); do \
+    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+  [ -z "$$missing" ] && exit 0; \
+  command -v apt-get >/dev/null || { echo "Not a Debian machine: please install the equivalents of$$missing" >&2; exit 1; }; \
+  sudo=; [ "$$(id -u)" = 0 ] || { sudo=sudo; command -v sudo >/dev/null || { \
+    echo "As root, please: apt-get install --no-install-recommends$$missing" >&2; exit 1; }; }; \
+  echo "Installing$$missing"; \
+  $$sudo apt-get -q update; $$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $$missing
+endef
