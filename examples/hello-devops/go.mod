@@ -1,0 +1,3 @@
+module hello-devops
+
+go 1.19
