@@ -1,20 +1,30 @@
 //! The facade: what a command holds to build, move and run images.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use archipel_oci::Digest;
+use archipel_oci::{Digest, Platform};
 use archipel_remote::Client;
 use archipel_sandbox::emulation::Emulation;
 use archipel_store::Store;
 
-use crate::{Error, How, Request, Sink};
+use crate::cancel::Cancel;
+use crate::exec::{Executor, SinkHandle};
+use crate::export::{PlatformResult, ResultLayer};
+use crate::plan::{NodeId, Plan, Planner, Root, StageResult};
+use crate::steps::Steps;
+use crate::{Error, Event, How, Request, Sink, StepInfo, Warning, context, schedule};
 
 /// A store, a registry client and a way to run foreign binaries. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Engine {
     pub(crate) store: Arc<Store>,
     pub(crate) client: Client,
-    pub(crate) emulation: Arc<Emulation>,
+    pub(crate) cancel: Cancel,
+    qemu: Arc<[PathBuf]>,
+    emulation: Arc<OnceLock<Arc<Emulation>>>,
+    pub(crate) images: Arc<crate::image::Images>,
 }
 
 /// What a build made.
@@ -32,7 +42,7 @@ pub struct Built {
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct BuiltPlatform {
     /// Which.
-    pub platform: archipel_oci::Platform,
+    pub platform: Platform,
     /// How its RUN steps ran.
     pub how: How,
     /// Seconds from the build's start until this platform was done.
@@ -48,14 +58,152 @@ pub struct BuiltPlatform {
 }
 
 impl Engine {
-    /// Puts the parts together.
+    /// Puts the parts together. `qemu` are folders to look for QEMU in before the usual ones.
     #[must_use]
-    pub fn new(store: Store, client: Client, emulation: Emulation) -> Self {
-        Self { store: Arc::new(store), client, emulation: Arc::new(emulation) }
+    pub fn new(store: Store, client: Client, qemu: Vec<PathBuf>) -> Self {
+        Self {
+            store: Arc::new(store),
+            client,
+            cancel: Cancel::default(),
+            qemu: qemu.into(),
+            emulation: Arc::default(),
+            images: Arc::default(),
+        }
+    }
+
+    /// Stops what runs: processes are killed, drafts thrown away, and the call in progress returns [`Error::Interrupted`].
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// How foreign binaries run here. Set up when it is first asked for: most second builds never do.
+    pub(crate) fn emulation(&self) -> Result<Arc<Emulation>, Error> {
+        if let Some(emulation) = self.emulation.get() {
+            return Ok(emulation.clone());
+        }
+        let made = Arc::new(Emulation::set_up(&self.qemu)?);
+        Ok(self.emulation.get_or_init(|| made).clone())
     }
 
     /// Builds.
-    pub async fn build(&self, _request: &Request, _sink: &Sink) -> Result<Built, Error> {
-        Err(Error::Request("not built yet".into()))
+    pub async fn build(&self, request: &Request, sink: &Sink) -> Result<Built, Error> {
+        let begun = Instant::now();
+        let request = Arc::new(request.clone());
+        let loaded = context::load(&request, &self.store)?;
+        let steps = Steps::default();
+        let planner = Planner::new(self, &request, &loaded, sink, &steps)?;
+        let planned = planner.plan().await?;
+        let ids = declare(&planned.plan, sink, &steps);
+        // A failing step must not stop another build of the same engine; a person's Ctrl-C stops them all.
+        let cancel = Cancel::default();
+        let executor = Arc::new(Executor {
+            engine: self.clone(),
+            request: request.clone(),
+            outputs: planned.plan.nodes.iter().map(|_| OnceLock::new()).collect(),
+            plan: planned.plan,
+            contexts: planned.contexts,
+            steps: ids,
+            sink: SinkHandle(sink.clone()),
+            cancel: cancel.clone(),
+            dockerfile: (loaded.name.clone(), loaded.text.clone()),
+            now: request.source_date_epoch.map_or_else(now, |epoch| epoch.0),
+            cache_locks: std::sync::Mutex::default(),
+        });
+        let outer = self.cancel.clone();
+        let watch = tokio::spawn(async move {
+            outer.cancelled().await;
+            cancel.cancel();
+        });
+        let ran = run(&executor).await;
+        watch.abort();
+        if self.cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        ran?;
+        let elapsed = begun.elapsed();
+        let mut results = Vec::new();
+        for target in planned.targets {
+            results.push(result(&executor, target, elapsed).await?);
+        }
+        self.export(&request, results, sink, &steps).await
     }
+}
+
+/// Tells of every step before any begins, so that a renderer knows how many there are.
+fn declare(plan: &Plan, sink: &Sink, steps: &Steps) -> Vec<crate::StepId> {
+    let declare = |node: &crate::plan::Node| {
+        let id = steps.next();
+        let platforms = node.platforms.iter().cloned().collect();
+        sink(Event::Declared(StepInfo { id, name: node.name.clone(), platforms, how: node.how }));
+        id
+    };
+    plan.nodes.iter().map(declare).collect()
+}
+
+async fn run(executor: &Arc<Executor>) -> Result<(), Error> {
+    let plan = &executor.plan;
+    let rank = |node: &crate::plan::Node| u32::from(node.how == How::Emulated);
+    let task = |(n, node)| schedule::Task { needs: plan.needs(NodeId(n)), rank: rank(node) };
+    let tasks: Vec<_> = plan.nodes.iter().enumerate().map(task).collect();
+    let jobs = match executor.request.jobs {
+        0 => std::thread::available_parallelism().map_or(2, usize::from),
+        n => n,
+    };
+    schedule::run(&tasks, jobs, &executor.cancel, |n| executor.clone().run(NodeId(n))).await
+}
+
+/// Turns a planned stage, whose nodes have run, into what an exporter takes.
+async fn result(executor: &Executor, target: StageResult, finished: Duration) -> Result<PlatformResult, Error> {
+    let mut layers = Vec::new();
+    let mut created = None;
+    if let Some(base) = &target.base {
+        let of_base = |layer: &crate::image::BaseLayer| ResultLayer::Base {
+            descriptor: layer.descriptor.clone(),
+            diff_id: layer.diff_id.clone(),
+            reference: base.reference.clone(),
+        };
+        layers.extend(base.layers.iter().map(of_base));
+        created.clone_from(&base.config.created);
+    }
+    let mut config = target.config;
+    for step in &target.steps {
+        if let Some(node) = step.node {
+            let output = executor.output(node)?;
+            layers.push(ResultLayer::Snapshot(output.snapshot.clone()));
+            created = Some(rfc3339(output.created));
+        }
+        // A step that only changes the config happened, for all that anybody can see, when the files below it were made:
+        // so that the same build again is the same image.
+        config.history.push(archipel_oci::History {
+            created: created.clone(),
+            created_by: Some(step.created_by.clone()),
+            author: None,
+            comment: Some("buildkit.dockerfile.v0".into()),
+            empty_layer: step.node.is_none(),
+        });
+    }
+    if let Some(epoch) = executor.request.source_date_epoch {
+        created = Some(rfc3339(epoch.0));
+        let own = config.history.len().saturating_sub(target.steps.len());
+        config.history[own..].iter_mut().for_each(|h| h.created.clone_from(&created));
+    }
+    config.created = Some(created.unwrap_or_else(|| rfc3339(executor.now)));
+    let top = match &target.root {
+        Root::Node(id) => Some(executor.output(*id)?.snapshot.clone()),
+        _ => None,
+    };
+    Ok(PlatformResult { platform: target.platform, config, layers, how: target.how, finished, base: target.base, top })
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(0))
+}
+
+fn rfc3339(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| "1970-01-01T00:00:00Z".into(), |t| t.to_string())
+}
+
+/// Warns.
+pub(crate) fn warn(sink: &Sink, message: impl Into<String>) {
+    sink(Event::Warning(Warning { message: message.into() }));
 }

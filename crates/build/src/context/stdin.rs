@@ -1,0 +1,30 @@
+//! What was given on standard input: an archive of a context, or a Dockerfile alone. The binary spooled it to a file.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use archipel_store::Store;
+
+use super::local::text_of;
+use super::{Loaded, Tree, empty};
+use crate::Error;
+use crate::exec::archive;
+use crate::request::Dockerfile;
+
+pub(super) fn load(spooled: &Path, dockerfile: &Dockerfile, store: &Store) -> Result<Loaded, Error> {
+    let open = || File::open(spooled).map_err(Error::io("read standard input"));
+    let Some(kind) = archive::kind(&open()?)? else {
+        let text = text_of(open()?, Path::new("standard input"))?;
+        return Ok(Loaded { tree: empty(store)?, name: "Dockerfile".into(), text });
+    };
+    let draft = Arc::new(store.draft(None)?);
+    archive::unpack(open()?, kind, draft.upper())?;
+    let inner = match dockerfile {
+        Dockerfile::Path(path) => Dockerfile::Path(draft.upper().join(path.strip_prefix("/").unwrap_or(path))),
+        other => other.clone(),
+    };
+    let loaded = super::local::load(draft.upper(), &inner)?;
+    let tree = Tree { keeps_owners: true, _keep: Some(draft), ..loaded.tree };
+    Ok(Loaded { tree, ..loaded })
+}

@@ -1,0 +1,158 @@
+//! Cache keys, and the records that they lead to.
+
+use std::sync::Arc;
+
+use archipel_oci::Digest;
+use archipel_store::{SnapshotId, Store};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Executor, blocking};
+use crate::Error;
+use crate::plan::{CopyOp, MountOp, NodeId, Op, Root, RunOp, Source};
+use crate::tree::{Selection, digest, select};
+
+/// Changes when the same operation would make other bytes: old records are then not found.
+const FORMAT: u32 = 1;
+
+/// What the cache remembers of a node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) snapshot: SnapshotId,
+    pub(crate) created: i64,
+}
+
+/// The name of what a node makes. A step that must run again makes something of its own, whatever lies there.
+pub(super) fn snapshot_id(key: &Digest, again: bool) -> SnapshotId {
+    if !again {
+        return SnapshotId::step(key);
+    }
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    SnapshotId::step(&Digest::of(format!("{key} {time} {}", std::process::id()).as_bytes()))
+}
+
+/// The store's records, typed.
+pub(super) trait Records {
+    fn cached(&self, key: &Digest) -> Result<Option<Record>, Error>;
+    fn remember(&self, key: &Digest, record: &Record) -> Result<(), Error>;
+}
+
+impl Records for Store {
+    fn cached(&self, key: &Digest) -> Result<Option<Record>, Error> {
+        let Some(bytes) = self.cache_get(key)? else { return Ok(None) };
+        // A record that cannot be read, or whose snapshot was pruned, is one that is not there.
+        let Ok(record) = serde_json::from_slice::<Record>(&bytes) else { return Ok(None) };
+        Ok(self.snapshot(&record.snapshot)?.map(|_| record))
+    }
+
+    fn remember(&self, key: &Digest, record: &Record) -> Result<(), Error> {
+        let bytes = json!(record).to_string();
+        Ok(self.cache_put(key, bytes.as_bytes())?)
+    }
+}
+
+impl Executor {
+    /// The identity of a root's files.
+    pub(super) fn root_key(&self, root: &Root) -> Result<String, Error> {
+        Ok(match root {
+            Root::Scratch => "scratch".into(),
+            Root::Image(image) => image.chain().map_or_else(|| "scratch".into(), |chain| chain.to_string()),
+            Root::Node(id) => self.output(*id)?.snapshot.to_string(),
+        })
+    }
+
+    pub(super) async fn key(self: Arc<Self>, id: NodeId) -> Result<Digest, Error> {
+        let node = self.node(id);
+        let operation = match &node.op {
+            Op::MakeDir(op) => json!({ "mkdir": op.path, "user": op.user }),
+            Op::Copy(op) => self.copy_key(op, id).await?,
+            Op::Run(op) => self.run_key(op, id).await?,
+        };
+        let document = json!({
+            "format": FORMAT,
+            "root": self.root_key(&node.root)?,
+            "operation": operation,
+            // A time that is written into the files is part of what they are.
+            "epoch": self.request.source_date_epoch.map(|e| e.0),
+        });
+        Ok(Digest::of(document.to_string().as_bytes()))
+    }
+
+    async fn copy_key(self: &Arc<Self>, op: &CopyOp, id: NodeId) -> Result<serde_json::Value, Error> {
+        let mut contents = Vec::new();
+        for source in &op.sources {
+            contents.push(self.content(&op.from, source, &op.selection, id).await?);
+        }
+        Ok(json!({
+            "copy": contents,
+            "inline": op.inline,
+            "remote": op.remote,
+            "dest": op.dest,
+            "chown": op.chown,
+            "chmod": op.chmod.as_ref().map(ToString::to_string),
+            "extract": op.extract,
+        }))
+    }
+
+    async fn run_key(self: &Arc<Self>, op: &RunOp, id: NodeId) -> Result<serde_json::Value, Error> {
+        let mut mounts = Vec::new();
+        for mount in &op.mounts {
+            mounts.push(match mount {
+                MountOp::Bind { from, source, target, writable } => {
+                    json!({ "bind": self.content(from, source, &Selection::default(), id).await?, "at": target, "rw": writable })
+                }
+                MountOp::Cache(cache) => json!({ "cache": cache.id, "at": cache.target, "ro": cache.read_only }),
+                MountOp::Tmpfs { target, size } => json!({ "tmpfs": target, "size": size }),
+                // What a secret is must not matter to the result, and its value must not be in a key.
+                MountOp::Secret(secret) => json!({ "secret": secret.id, "at": secret.target, "env": secret.env }),
+                MountOp::Script { target, content } => json!({ "script": content, "at": target }),
+            });
+        }
+        Ok(json!({
+            "run": op.argv,
+            "env": op.env,
+            "cwd": op.cwd,
+            "user": op.user,
+            "mounts": mounts,
+            "network": op.network,
+            "insecure": op.insecure,
+        }))
+    }
+
+    /// The digest of what a source stands for. That of a stage's or image's files is remembered: they never change.
+    async fn content(
+        self: &Arc<Self>,
+        from: &Source,
+        source: &str,
+        selection: &Selection,
+        id: NodeId,
+    ) -> Result<String, Error> {
+        let memo = match from {
+            Source::Context(_) => None,
+            Source::Root(root) => {
+                let document =
+                    json!({ "content": FORMAT, "of": self.root_key(root)?, "source": source, "parents": selection.parents,
+                            "excludes": selection.excludes });
+                Some(Digest::of(document.to_string().as_bytes()))
+            }
+        };
+        if let Some(memo) = &memo
+            && let Some(bytes) = self.engine.store.cache_get(memo)?
+            && let Ok(text) = String::from_utf8(bytes)
+        {
+            return Ok(text);
+        }
+        let opened = self.open(from).await?;
+        let (source, selection) = (source.to_owned(), selection.clone());
+        let found = blocking(move || {
+            let matches = select(&opened.view, &source, &selection)?;
+            digest(&opened.view, &matches)
+        })
+        .await
+        .map_err(|e| self.in_step(e, id))?;
+        if let Some(memo) = &memo {
+            self.engine.store.cache_put(memo, found.as_str().as_bytes())?;
+        }
+        Ok(found.to_string())
+    }
+}

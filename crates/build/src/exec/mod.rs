@@ -1,0 +1,148 @@
+//! Runs the plan's nodes: asks the cache, else does the work and leaves a snapshot.
+//!
+//! A node's key is made of what it really reads: its operation, the identity of the file system that it changes, and the
+//! contents of what comes from elsewhere. So a build from a fresh clone, with other times on all files, finds everything.
+
+mod archive;
+mod copy;
+mod key;
+mod make_dir;
+mod mount;
+mod run;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
+
+use archipel_store::SnapshotId;
+
+use crate::cancel::Cancel;
+use crate::context::Tree;
+use crate::plan::{Node, NodeId, Op, Plan, Root};
+use crate::{Engine, Error, Event, Request, Sink, StepId, StepOutcome};
+
+pub(crate) use key::Record;
+
+/// What a node made.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    pub(crate) snapshot: SnapshotId,
+    /// Seconds since 1970 when it was made; the same again when it comes from the cache.
+    pub(crate) created: i64,
+}
+
+/// Everything that the nodes of one build share.
+#[derive(Debug)]
+pub(crate) struct Executor {
+    pub(crate) engine: Engine,
+    pub(crate) request: Arc<Request>,
+    pub(crate) plan: Plan,
+    pub(crate) contexts: Vec<Tree>,
+    pub(crate) steps: Vec<StepId>,
+    pub(crate) sink: SinkHandle,
+    pub(crate) cancel: Cancel,
+    /// The Dockerfile's name and text, for errors.
+    pub(crate) dockerfile: (String, String),
+    /// The build's time, in seconds since 1970: `SOURCE_DATE_EPOCH` where given.
+    pub(crate) now: i64,
+    pub(crate) outputs: Vec<OnceLock<Output>>,
+    /// Held by steps that use a cache mount with `sharing=locked`, by its id.
+    pub(crate) cache_locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// A sink that can stand in a struct that is printed.
+#[derive(Clone)]
+pub(crate) struct SinkHandle(pub(crate) Sink);
+
+impl std::fmt::Debug for SinkHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sink")
+    }
+}
+
+impl Executor {
+    /// What a node made. The scheduler runs a node after those it needs, so it is there.
+    pub(crate) fn output(&self, id: NodeId) -> Result<&Output, Error> {
+        self.outputs[id.0].get().ok_or_else(|| Error::Request(format!("step {} was not run", self.plan.nodes[id.0].name)))
+    }
+
+    /// Runs one node.
+    pub(crate) async fn run(self: Arc<Self>, id: NodeId) -> Result<(), Error> {
+        let step = self.steps[id.0];
+        let begun = Instant::now();
+        self.tell(Event::Started(step));
+        let result = self.clone().cached_or_made(id).await;
+        let outcome = match &result {
+            Ok(true) => StepOutcome::Cached,
+            Ok(false) => StepOutcome::Done,
+            Err(_) if self.cancel.is_cancelled() => StepOutcome::Cancelled,
+            Err(e) => StepOutcome::Failed(e.to_string()),
+        };
+        self.tell(Event::Finished { step, outcome, elapsed: begun.elapsed() });
+        result.map(drop)
+    }
+
+    /// Returns whether the cache had it.
+    async fn cached_or_made(self: Arc<Self>, id: NodeId) -> Result<bool, Error> {
+        let key = self.clone().key(id).await?;
+        let node = &self.plan.nodes[id.0];
+        if !node.no_cache
+            && let Some(record) = self.engine.store.cached(&key)?
+        {
+            self.finish(id, record);
+            return Ok(true);
+        }
+        let parent = self.materialize(&node.root).await?;
+        let made = key::snapshot_id(&key, node.no_cache);
+        match &node.op {
+            Op::Run(op) => run::run(self.clone(), id, op, parent, made.clone()).await?,
+            Op::Copy(op) => copy::copy(self.clone(), op, id, parent, made.clone()).await?,
+            Op::MakeDir(op) => make_dir::make_dir(self.clone(), op, id, parent, made.clone()).await?,
+        }
+        let record = Record { snapshot: made, created: self.now };
+        self.engine.store.remember(&key, &record)?;
+        self.finish(id, record);
+        Ok(false)
+    }
+
+    fn finish(&self, id: NodeId, record: Record) {
+        let output = Output { snapshot: record.snapshot, created: record.created };
+        // A node runs once, so nothing is there yet.
+        let _ = self.outputs[id.0].set(output);
+    }
+
+    /// The snapshot of a root, with everything below it on disk: base layers are fetched and unpacked here and not before.
+    pub(crate) async fn materialize(&self, root: &Root) -> Result<Option<SnapshotId>, Error> {
+        let mut at = root;
+        let mut top = None;
+        loop {
+            match at {
+                Root::Scratch => return Ok(top),
+                Root::Image(image) => {
+                    let unpacked = self.engine.unpack(image, &self.sink.0).await?;
+                    return Ok(top.or(unpacked));
+                }
+                Root::Node(id) => {
+                    top = top.or(Some(self.output(*id)?.snapshot.clone()));
+                    at = &self.plan.nodes[id.0].root;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        (self.sink.0)(event);
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
+        &self.plan.nodes[id.0]
+    }
+}
+
+/// Runs what blocks (files, processes) off the async threads. A panic there is a defect of ours and goes on here.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(e) => std::panic::resume_unwind(e.into_panic()),
+    }
+}

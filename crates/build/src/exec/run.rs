@@ -1,0 +1,288 @@
+//! RUN: one process in the step's file system.
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use archipel_sandbox as sandbox;
+use archipel_store::{Draft, SnapshotId};
+
+use super::mount::Opened;
+use super::{Executor, blocking};
+use crate::event::Stream;
+use crate::plan::{CacheMount, MountOp, NetworkMode, NodeId, Op, RunOp, SecretMount, Sharing};
+use crate::request::SecretSource;
+use crate::{Error, Event};
+
+/// How many lines of a failed step's output its error repeats.
+const TAIL_LINES: usize = 20;
+/// The longest line of them.
+const TAIL_WIDTH: usize = 2000;
+
+/// What a RUN step holds while it runs.
+struct Mounts {
+    list: Vec<sandbox::Mount>,
+    /// Environment variables that come from secrets.
+    env: Vec<(String, String)>,
+    _opened: Vec<Opened>,
+    _private: Vec<Draft>,
+    _locks: Vec<tokio::sync::OwnedMutexGuard<()>>,
+}
+
+pub(super) async fn run(
+    executor: Arc<Executor>,
+    id: NodeId,
+    op: &RunOp,
+    parent: Option<SnapshotId>,
+    made: SnapshotId,
+) -> Result<(), Error> {
+    if op.insecure && !executor.request.allow.iter().any(|a| a == "security.insecure") {
+        let reason = "security.insecure is not allowed; build with --allow security.insecure to permit it";
+        return Err(executor.step_failed(id, reason.into(), String::new()));
+    }
+    let platform = &op.platform;
+    if let sandbox::emulation::Support::Missing { remedy } =
+        executor.engine.emulation()?.support(&platform.architecture, platform.variant.as_deref())
+    {
+        let reason = format!("this machine cannot run {platform} binaries; {remedy}");
+        return Err(executor.step_failed(id, reason, String::new()));
+    }
+    let mounts = collect(&executor, op, id).await?;
+    let exec = executor.clone();
+    blocking(move || {
+        let Op::Run(op) = &exec.node(id).op else { return Ok(()) };
+        let draft = exec.engine.store.draft(parent.as_ref())?;
+        let request = request(&exec, op, &draft, &mounts);
+        let tail = execute(&exec, id, &request)?;
+        match tail {
+            None => draft.commit(&made).map(drop).map_err(Error::from),
+            Some((reason, tail)) => Err(exec.step_failed(id, reason, tail)),
+        }
+    })
+    .await
+}
+
+fn request(exec: &Executor, op: &RunOp, draft: &Draft, mounts: &Mounts) -> sandbox::Request {
+    let mut env = op.env.clone();
+    env.extend(op.hidden_env.iter().cloned());
+    env.extend(mounts.env.iter().cloned());
+    sandbox::Request {
+        rootfs: sandbox::Rootfs::Overlay {
+            lower: draft.lower().to_vec(),
+            upper: draft.upper().to_owned(),
+            work: draft.work().to_owned(),
+        },
+        argv: op.argv.clone(),
+        env,
+        cwd: op.cwd.clone(),
+        user: op.user.clone(),
+        mounts: mounts.list.clone(),
+        network: match op.network {
+            NetworkMode::Host => sandbox::Network::Host,
+            NetworkMode::None => sandbox::Network::None,
+        },
+        extra_hosts: exec.request.add_hosts.clone(),
+        shm_size: exec.request.shm_size,
+        ulimits: exec.request.ulimits.clone(),
+        privileged: op.insecure,
+        hostname: "buildkitsandbox".into(),
+        ..sandbox::Request::default()
+    }
+}
+
+/// Runs the process to its end and passes on what it writes. Returns why it failed and the end of its output, if it did.
+fn execute(exec: &Arc<Executor>, id: NodeId, request: &sandbox::Request) -> Result<Option<(String, String)>, Error> {
+    let mut running = sandbox::spawn(request, Stdio::null(), Stdio::piped(), Stdio::piped())?;
+    let killer = running.killer();
+    let runtime = tokio::runtime::Handle::current();
+    let cancel = exec.cancel.clone();
+    let watch = runtime.spawn(async move {
+        cancel.cancelled().await;
+        killer.kill();
+    });
+    let tail = Arc::new(Mutex::new(Tail::default()));
+    let stdout = running.take_stdout();
+    let stderr = running.take_stderr();
+    std::thread::scope(|scope| {
+        if let Some(stdout) = stdout {
+            scope.spawn(|| pass_on(exec, id, Stream::Stdout, stdout, &tail));
+        }
+        if let Some(stderr) = stderr {
+            scope.spawn(|| pass_on(exec, id, Stream::Stderr, stderr, &tail));
+        }
+    });
+    let exit = running.wait();
+    watch.abort();
+    let exit = exit?;
+    if exec.cancel.is_cancelled() {
+        return Err(Error::Interrupted);
+    }
+    if exit.success() {
+        return Ok(None);
+    }
+    let tail = tail.lock().map(|tail| tail.text()).unwrap_or_default();
+    Ok(Some((describe(&exit, request, &exec.node(id).op), tail)))
+}
+
+fn describe(exit: &sandbox::Exit, request: &sandbox::Request, op: &Op) -> String {
+    let command = request.argv.join(" ");
+    let emulated = match op {
+        Op::Run(run) if run.platform != archipel_oci::Platform::host() => format!(" (run as {})", run.platform),
+        _ => String::new(),
+    };
+    match exit {
+        sandbox::Exit::Code(code) => format!("process {command:?} did not complete successfully: exit code: {code}{emulated}"),
+        sandbox::Exit::Signal(signal) => format!("process {command:?} was killed by signal {signal}{emulated}"),
+    }
+}
+
+fn pass_on(exec: &Executor, id: NodeId, stream: Stream, mut from: impl Read, tail: &Mutex<Tail>) {
+    let step = exec.steps[id.0];
+    let mut buffer = [0; 16 * 1024];
+    // A read error means that the other end is gone, which the exit status tells better.
+    while let Ok(n @ 1..) = from.read(&mut buffer) {
+        if let Ok(mut tail) = tail.lock() {
+            tail.add(&buffer[..n]);
+        }
+        exec.tell(Event::Output { step, stream, bytes: buffer[..n].to_vec() });
+    }
+}
+
+/// The last lines of an output.
+#[derive(Default)]
+struct Tail {
+    lines: VecDeque<Vec<u8>>,
+    open: bool,
+}
+
+impl Tail {
+    fn add(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|b| *b == b'\n') {
+            if !self.open {
+                self.lines.push_back(Vec::new());
+                if self.lines.len() > TAIL_LINES {
+                    self.lines.pop_front();
+                }
+            }
+            if let Some(line) = self.lines.back_mut() {
+                let room = TAIL_WIDTH.saturating_sub(line.len());
+                line.extend_from_slice(&piece[..piece.len().min(room)]);
+            }
+            self.open = !piece.ends_with(b"\n");
+        }
+    }
+
+    fn text(&self) -> String {
+        let lines = self.lines.iter().map(|line| String::from_utf8_lossy(line).trim_end().to_owned());
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+async fn collect(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Mounts, Error> {
+    let mut mounts =
+        Mounts { list: Vec::new(), env: Vec::new(), _opened: Vec::new(), _private: Vec::new(), _locks: Vec::new() };
+    for mount in &op.mounts {
+        match mount {
+            MountOp::Bind { from, source, target, writable } => {
+                let opened = exec.open(from).await?;
+                let path = inside(exec, &opened, source, id)?;
+                if *writable {
+                    // Writes are allowed and thrown away: they go to an upper layer of their own.
+                    let scratch = exec.engine.store.draft(None)?;
+                    mounts.list.push(sandbox::Mount::Overlay {
+                        lower: path,
+                        upper: scratch.upper().to_owned(),
+                        work: scratch.work().to_owned(),
+                        target: target.clone(),
+                    });
+                    mounts._private.push(scratch);
+                } else {
+                    mounts.list.push(sandbox::Mount::Bind { source: path, target: target.clone(), read_only: true });
+                }
+                mounts._opened.push(opened);
+            }
+            MountOp::Cache(cache) => cache_mount(exec, cache, id, &mut mounts).await?,
+            MountOp::Tmpfs { target, size } => {
+                mounts.list.push(sandbox::Mount::Tmpfs { target: target.clone(), size: *size, mode: 0o1777 });
+            }
+            MountOp::Script { target, content } => mounts.list.push(sandbox::Mount::File {
+                target: target.clone(),
+                content: content.clone().into_bytes(),
+                mode: 0o755,
+                uid: 0,
+                gid: 0,
+            }),
+            MountOp::Secret(secret) => secret_mount(exec, secret, id, &mut mounts)?,
+        }
+    }
+    Ok(mounts)
+}
+
+fn inside(exec: &Executor, opened: &Opened, source: &str, id: NodeId) -> Result<std::path::PathBuf, Error> {
+    let place = opened.view.locate(std::path::Path::new(source), true).map_err(|e| {
+        exec.step_failed(id, format!("mount source {source:?}: {}", std::io::Error::from(e)), String::new())
+    })?;
+    Ok(opened.path.join(place.path))
+}
+
+async fn cache_mount(
+    exec: &Arc<Executor>,
+    cache: &CacheMount,
+    id: NodeId,
+    mounts: &mut Mounts,
+) -> Result<(), Error> {
+    let name = format!("{}\0{}", cache.id, cache.from.is_some());
+    if cache.sharing == Sharing::Locked {
+        let lock = {
+            let mut locks = exec.cache_locks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            locks.entry(name.clone()).or_default().clone()
+        };
+        mounts._locks.push(lock.lock_owned().await);
+    }
+    let seed = match &cache.from {
+        Some((from, source)) => {
+            let opened = exec.open(from).await?;
+            Some((inside(exec, &opened, source, id)?, opened))
+        }
+        None => None,
+    };
+    let fresh = exec.node(id).no_cache;
+    let store = exec.engine.store.clone();
+    let (owner, mode, private) = (cache.owner, cache.mode, cache.sharing == Sharing::Private);
+    let folder = blocking(move || {
+        let seed = seed.as_ref().map(|(path, _)| path.as_path());
+        store.cache_mount(&name, private, fresh, seed, owner, mode)
+    })
+    .await?;
+    mounts.list.push(sandbox::Mount::Bind {
+        source: folder,
+        target: cache.target.clone(),
+        read_only: cache.read_only,
+    });
+    Ok(())
+}
+
+fn secret_mount(exec: &Executor, secret: &SecretMount, id: NodeId, mounts: &mut Mounts) -> Result<(), Error> {
+    let Some(given) = exec.request.secrets.iter().find(|s| s.id == secret.id) else {
+        if secret.required {
+            let reason = format!("secret {}: not found; give it with --secret id={},src=FILE", secret.id, secret.id);
+            return Err(exec.step_failed(id, reason, String::new()));
+        }
+        return Ok(());
+    };
+    let value = match &given.source {
+        SecretSource::Value(value) => value.clone(),
+        SecretSource::File(path) => {
+            std::fs::read(path).map_err(Error::io(format!("secret {} from {}", secret.id, path.display())))?
+        }
+    };
+    if let Some(name) = &secret.env {
+        mounts.env.push((name.clone(), String::from_utf8_lossy(&value).into_owned()));
+    }
+    if let Some(target) = &secret.target {
+        let (uid, gid) = secret.owner;
+        mounts.list.push(sandbox::Mount::File { target: target.clone(), content: value, mode: secret.mode, uid, gid });
+    }
+    Ok(())
+}

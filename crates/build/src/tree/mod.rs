@@ -1,0 +1,14 @@
+//! Trees of files as instructions see them: what COPY reads ([`View`], [`select`]), what a cache key says of it
+//! ([`digest`]), and where it is written ([`Destination`]).
+
+mod destination;
+mod digest;
+mod select;
+mod view;
+mod walk;
+
+pub(crate) use destination::{Destination, Ownership};
+pub(crate) use digest::digest;
+pub(crate) use select::{Match, Selection, select};
+pub(crate) use view::View;
+pub(crate) use walk::{Entry, walk};

@@ -1,0 +1,215 @@
+//! Which files a COPY or ADD means: its sources, with their wildcards, `--exclude` and `--parents`.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+
+use archipel_dockerfile::{IgnoreFile, glob_match};
+use rustix::fs::{AtFlags, Stat, statat};
+use rustix::io::Errno;
+
+use super::view::{Place, is_dir, is_link, parts};
+use super::walk::{Entry, Verdict, names, walk};
+use super::View;
+use crate::Error;
+
+/// What the instruction says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Selection {
+    /// `--parents`: keep the directories of the source's path, from the `/./` in it on.
+    pub(crate) parents: bool,
+    /// `--exclude`.
+    pub(crate) excludes: Vec<String>,
+}
+
+/// One thing that a source stands for.
+#[derive(Debug)]
+pub(crate) struct Match {
+    place: Place,
+    /// The name it has below a destination directory.
+    pub(crate) name: OsString,
+    exclude: Option<IgnoreFile>,
+    /// With `--parents`: the pattern below `place` that is meant, rather than all of it.
+    include: Option<IgnoreFile>,
+}
+
+/// Finds what a source stands for. A wildcard may stand for nothing; a plain path may not.
+pub(crate) fn select(view: &View, source: &str, selection: &Selection) -> Result<Vec<Match>, Error> {
+    let exclude = (!selection.excludes.is_empty()).then(|| IgnoreFile::from_patterns(&selection.excludes));
+    let not_found = || Error::Request(format!("{source:?}: not found"));
+    let (base, rest) = match (selection.parents, source.split_once("/./")) {
+        (false, _) => (source, None),
+        (true, Some((base, rest))) => (base, Some(rest)),
+        (true, None) => ("", Some(source)),
+    };
+    let mut found = Vec::new();
+    for (place, name) in expand(view, base, !selection.parents).map_err(|e| located(source, e))? {
+        let exclude = exclude.clone();
+        let Some(rest) = rest else {
+            found.push(Match { place, name, exclude, include: None });
+            continue;
+        };
+        let rest = clean(rest);
+        let plain = !has_wildcard(&rest);
+        if plain && view.locate(&place.path.join(&rest), false).is_err() {
+            return Err(not_found());
+        }
+        let include = (!rest.is_empty()).then(|| IgnoreFile::from_patterns(&[rest]));
+        found.push(Match { place, name, exclude, include });
+    }
+    if found.is_empty() && !has_wildcard(base) {
+        return Err(not_found());
+    }
+    Ok(found)
+}
+
+impl Match {
+    /// Whether it is a directory, whose contents are meant.
+    pub(crate) fn is_dir(&self) -> bool {
+        is_dir(&self.place.stat)
+    }
+
+    /// Its path in the view, without links.
+    pub(crate) fn path(&self) -> &Path {
+        &self.place.path
+    }
+
+    /// Opens the file that it is.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Goes through what it stands for: itself (with an empty path), then what is below it.
+    pub(crate) fn visit(
+        &self,
+        view: &View,
+        visit: &mut dyn FnMut(&Entry<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let judge = |path: &Path, stat: &Stat| self.judge(view, path, stat);
+        let mut visit = |entry: &Entry<'_>| visit(entry).map_err(Stop::Visitor);
+        match walk(self.place.dir.as_fd(), &self.place.name, &self.place.stat, &judge, &mut visit) {
+            Ok(_) => Ok(()),
+            Err(Stop::Visitor(e)) => Err(e),
+            Err(Stop::Walk(path, errno)) => {
+                Err(Error::Io { what: self.place.path.join(path).display().to_string(), source: errno.into() })
+            }
+        }
+    }
+
+    fn judge(&self, view: &View, path: &Path, stat: &Stat) -> Verdict {
+        let top = path.as_os_str().is_empty();
+        let full = self.place.path.join(path);
+        if view.ignores(&full) {
+            return if is_dir(stat) && !view.may_prune(&full) { Verdict::Descend } else { Verdict::Prune };
+        }
+        if let Some(exclude) = &self.exclude {
+            // A file that is meant by name is known by its name; what is in a directory, by its path there.
+            let known_as = if top && !is_dir(stat) { Path::new(&self.name) } else { path };
+            if !known_as.as_os_str().is_empty() && exclude.matches(&known_as.to_string_lossy()) {
+                return Verdict::Prune;
+            }
+        }
+        match &self.include {
+            Some(_) if top => Verdict::Descend,
+            Some(include) if !include.matches(&path.to_string_lossy()) => Verdict::Descend,
+            _ => Verdict::Keep,
+        }
+    }
+}
+
+enum Stop {
+    Walk(PathBuf, Errno),
+    Visitor(Error),
+}
+
+impl From<(PathBuf, Errno)> for Stop {
+    fn from((path, errno): (PathBuf, Errno)) -> Self {
+        Self::Walk(path, errno)
+    }
+}
+
+fn located(source: &str, errno: Errno) -> Error {
+    match errno {
+        Errno::NOENT | Errno::NOTDIR => Error::Request(format!("{source:?}: not found")),
+        Errno::LOOP => Error::Request(format!("{source:?}: too many levels of symbolic links")),
+        other => Error::Io { what: format!("{source:?}"), source: other.into() },
+    }
+}
+
+/// Resolves `path` with wildcards into places. Links on a plain path are followed; a wildcard matches names as they are.
+fn expand(view: &View, path: &str, follow: bool) -> Result<Vec<(Place, OsString)>, Errno> {
+    let cleaned = clean(path);
+    if !has_wildcard(&cleaned) {
+        let place = view.locate(Path::new(&cleaned), follow)?;
+        if view.ignores(&place.path) && (!is_dir(&place.stat) || view.may_prune(&place.path)) {
+            return Err(Errno::NOENT);
+        }
+        let name = parts(Path::new(&cleaned)).next_back().unwrap_or(OsStr::new("")).to_owned();
+        return Ok(vec![(place, name)]);
+    }
+    let components: Vec<&str> = cleaned.split('/').collect();
+    let literal = components.iter().take_while(|c| !has_wildcard(c)).count();
+    let base = components[..literal].join("/");
+    let start = match view.locate(Path::new(&base), true) {
+        Ok(place) => place.path,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    let mut found = Vec::new();
+    descend(view, &start, &components[literal..], follow, &mut found)?;
+    Ok(found)
+}
+
+fn descend(
+    view: &View,
+    at: &Path,
+    patterns: &[&str],
+    follow: bool,
+    found: &mut Vec<(Place, OsString)>,
+) -> Result<(), Errno> {
+    let Some((pattern, rest)) = patterns.split_first() else { return Ok(()) };
+    let dir = match view.open_dir(at) {
+        Ok(dir) => dir,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    for name in names(&dir)? {
+        if !glob_match(pattern, &name.to_string_lossy()) {
+            continue;
+        }
+        let path = at.join(&name);
+        let Ok(stat) = statat(&dir, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        if view.ignores(&path) && (!is_dir(&stat) || view.may_prune(&path)) {
+            continue;
+        }
+        if !rest.is_empty() {
+            if is_dir(&stat) {
+                descend(view, &path, rest, follow, found)?;
+            }
+            continue;
+        }
+        match view.locate(&path, follow && is_link(&stat)) {
+            Ok(place) => found.push((place, name)),
+            Err(Errno::NOENT) => {} // a link to nowhere among many matches is not what was asked for by name
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+fn has_wildcard(text: &str) -> bool {
+    text.contains(['*', '?', '[', '\\'])
+}
+
+/// A path without `.`, empty parts and a leading `/`; `..` takes a part away and stops at the root.
+fn clean(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(kept.pop()),
+            part => kept.push(part),
+        }
+    }
+    kept.join("/")
+}
