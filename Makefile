@@ -28,7 +28,7 @@ build: toolchain ## Build the static release binary, target/TRIPLE/release/archi
 demo: deps-run ## Build, publish and run examples/hello-devops for three platforms, with a registry of our own
 	cargo build --release --package archipel
 	cargo xtask bases target/bases
-	cargo xtask demo $(ARCHIPEL) target/bases
+	scripts/demo.sh $(ARCHIPEL) target/bases
 
 test: deps ## Formatting, lints and every test
 	cargo fmt --all --check
@@ -38,7 +38,7 @@ test: deps ## Formatting, lints and every test
 conformance: deps-conformance ## Run the smoke cases of ../shared/conformance; CASES="-k REGEXP" selects others
 	cargo build --release --package archipel
 	cargo xtask bases target/bases --only busybox
-	cargo xtask conformance $(ARCHIPEL) target/bases $(CASES)
+	scripts/conformance.sh $(ARCHIPEL) target/bases $(CASES)
 
 deps: toolchain ## Install what the tests need
 	@$(call packages,$(TEST_PACKAGES))
