@@ -33,7 +33,7 @@ demo: deps-run ## Build, publish and run examples/hello-devops for three platfor
 test: deps ## Formatting, lints and every test
 	cargo fmt --all --check
 	$(CHECKED) cargo xtask bases target/bases --only busybox
-	$(CHECKED) ARCHIPEL_TEST_BASES=$(CURDIR)/target/bases cargo nextest run --workspace --profile ci
+	$(CHECKED) ARCHIPEL_TEST_BASES=$(CURDIR)/target/bases cargo nextest run --workspace $(if $(CI),--profile ci)
 
 conformance: deps-conformance ## Run the smoke cases of ../shared/conformance; CASES="-k REGEXP" selects others
 	cargo build --release --package archipel

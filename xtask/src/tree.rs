@@ -119,3 +119,31 @@ impl Tree {
         Ok(tar.into_inner()?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_come_first_and_root_owns_all() {
+        let mut tree = Tree::default();
+        tree.symlink("bin/ls", "busybox");
+        tree.text("etc/passwd", "root\n");
+        tree.dir("tmp", 0o1777);
+        tree.dir("etc", 0o700);
+        let bytes = tree.write_tar(Vec::new()).unwrap();
+        assert_eq!(bytes, tree.write_tar(Vec::new()).unwrap());
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        let listed: Vec<String> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| {
+                let entry = entry.unwrap();
+                let header = entry.header();
+                assert_eq!((header.uid().unwrap(), header.gid().unwrap()), (0, 0));
+                format!("{} {:o}", entry.path().unwrap().display(), header.mode().unwrap())
+            })
+            .collect();
+        assert_eq!(listed, ["bin/ 755", "bin/ls 777", "etc/ 700", "etc/passwd 644", "tmp/ 1777"]);
+    }
+}

@@ -1,7 +1,7 @@
-use std::fs;
+use std::net::TcpStream;
 use std::process::Command;
 
-use archipel_testkit::{DockerRegistry, ImageBuilder, elf, requires, write_layout};
+use archipel_testkit::{DockerRegistry, ImageBuilder, OwnRegistry, elf, requires, write_layout};
 
 /// What the builder writes is what others read: through a layout into a registry, and back.
 #[test]
@@ -17,15 +17,18 @@ fn others_read_our_images() {
     let dir = tempfile::tempdir().unwrap();
     let index = write_layout(dir.path(), &images);
 
-    let registry = DockerRegistry::start();
-    let target = format!("docker://{}/hi:latest", registry.address());
     let skopeo = |args: &[&str]| {
         let output = Command::new("skopeo").args(args).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         output.stdout
     };
     let source = format!("oci:{}:latest", dir.path().display());
-    skopeo(&["--insecure-policy", "copy", "--all", "--dest-tls-verify=false", &source, &target]);
-    assert_eq!(skopeo(&["inspect", "--raw", "--tls-verify=false", &target]), index.bytes());
-    assert!(fs::read(dir.path().join("oci-layout")).is_ok());
+    let (debians, mut ours) = (DockerRegistry::start(), OwnRegistry::start());
+    for address in [debians.address(), ours.address()] {
+        let target = format!("docker://{address}/hi:latest");
+        skopeo(&["--insecure-policy", "copy", "--all", "--dest-tls-verify=false", &source, &target]);
+        assert_eq!(skopeo(&["inspect", "--raw", "--tls-verify=false", &target]), index.bytes());
+    }
+    ours.stop();
+    assert!(TcpStream::connect(ours.address()).is_err());
 }
