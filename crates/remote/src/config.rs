@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use archipel_oci::is_loopback;
 use serde::Deserialize;
+use toml::Spanned;
+
+use crate::tls::Trust;
 
 /// Why a configuration cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,36 +21,28 @@ pub struct ConfigError {
 }
 
 /// How registries are reached.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default)]
 pub struct Config {
     /// `[registry."HOST"]`: one entry per registry, named as in references (`docker.io`, `127.0.0.1:5000`).
-    #[serde(default)]
     pub registry: BTreeMap<String, RegistryConfig>,
-    /// Folders in the form of Docker's `certs.d`: `HOST[:PORT]/*.crt` are roots, `X.cert` with `X.key` a client's keypair.
-    #[serde(skip)]
+    /// Folders in the form of Docker's `certs.d`: in `HOST[:PORT]/` every `*.crt` is a root, `X.cert` with `X.key` a client's
+    /// keypair.
     pub certs_d: Vec<PathBuf>,
 }
 
 /// How one registry is reached.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default)]
 pub struct RegistryConfig {
     /// Where to ask first when reading: `HOST[:PORT][/PREFIX]`, in this order, then the registry itself.
-    #[serde(default)]
     pub mirrors: Vec<String>,
-    /// Plain HTTP. Without a word a registry on loopback is spoken to in plain HTTP and every other in HTTPS.
-    #[serde(default)]
+    /// Plain HTTP. Without a word, a registry on loopback is spoken to in plain HTTP and every other one in HTTPS.
     pub http: Option<bool>,
     /// HTTPS without looking at the certificate.
-    #[serde(default)]
     pub insecure: bool,
     /// Files with more root certificates, PEM.
-    #[serde(default)]
     pub ca: Vec<PathBuf>,
-    /// Client certificates; the first is used.
-    #[serde(default)]
-    pub keypair: Vec<Keypair>,
+    /// A client's certificate.
+    pub keypair: Option<Keypair>,
 }
 
 /// A client's certificate, two PEM files.
@@ -57,4 +53,137 @@ pub struct Keypair {
     pub key: PathBuf,
     /// The certificate, with its chain.
     pub cert: PathBuf,
+}
+
+/// The file as written, with places for messages.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    registry: BTreeMap<Spanned<String>, Section>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Section {
+    #[serde(default)]
+    mirrors: Vec<Spanned<String>>,
+    http: Option<bool>,
+    #[serde(default)]
+    insecure: bool,
+    #[serde(default)]
+    ca: Vec<PathBuf>,
+    #[serde(default)]
+    keypair: Vec<Spanned<Keypair>>,
+}
+
+impl Config {
+    /// Reads the text of a `config.toml`. Paths in it are used as they are written.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let file: File =
+            toml::from_str(text).map_err(|e| ConfigError { message: e.message().to_owned(), span: e.span() })?;
+        let mut registry = BTreeMap::new();
+        for (name, section) in file.registry {
+            check_host(&name)?;
+            for mirror in &section.mirrors {
+                check_host(mirror)?;
+            }
+            if let Some(second) = section.keypair.get(1) {
+                let message = format!("registry `{}` has more than one keypair: one is used", name.get_ref());
+                return Err(ConfigError { message, span: Some(second.span()) });
+            }
+            let section = RegistryConfig {
+                mirrors: section.mirrors.into_iter().map(|m| m.into_inner().trim_end_matches('/').to_owned()).collect(),
+                http: section.http,
+                insecure: section.insecure,
+                ca: section.ca,
+                keypair: section.keypair.into_iter().next().map(Spanned::into_inner),
+            };
+            registry.insert(name.into_inner(), section);
+        }
+        Ok(Self { registry, certs_d: Vec::new() })
+    }
+
+    /// The mirrors of a registry.
+    pub(crate) fn mirrors(&self, host: &str) -> &[String] {
+        self.registry.get(host).map_or(&[], |r| &r.mirrors)
+    }
+
+    /// Whether a host is spoken to in plain HTTP.
+    pub(crate) fn plain(&self, host: &str) -> bool {
+        self.registry.get(host).and_then(|r| r.http).unwrap_or_else(|| is_loopback(host))
+    }
+
+    /// Whom to believe, and who to be, at a host.
+    pub(crate) fn trust(&self, host: &str) -> Trust {
+        let own = self.registry.get(host);
+        Trust {
+            direct: is_loopback(host),
+            tls: !self.plain(host),
+            insecure: own.is_some_and(|r| r.insecure),
+            ca: own.map(|r| r.ca.clone()).unwrap_or_default(),
+            keypair: own.and_then(|r| r.keypair.clone()),
+            folders: self.certs_d.iter().map(|folder| folder.join(host)).collect(),
+        }
+    }
+
+    /// Whether anything is said about a host.
+    pub(crate) fn names(&self, host: &str) -> bool {
+        self.registry.contains_key(host)
+    }
+}
+
+/// A host is written as in references. `https://` in front is the most common mistake.
+fn check_host(host: &Spanned<String>) -> Result<(), ConfigError> {
+    let text = host.get_ref().as_str();
+    let message = if let Some((scheme, rest)) = text.split_once("://") {
+        let key = if scheme == "http" { " and set `http = true` for it" } else { "" };
+        format!("`{text}` has a scheme: write `{}`{key}", rest.trim_end_matches('/'))
+    } else if text.is_empty() || text.contains(|c: char| c.is_whitespace() || matches!(c, '?' | '#' | '@' | '\\')) {
+        format!("`{text}` is not a registry's host")
+    } else {
+        return Ok(());
+    };
+    Err(ConfigError { message, span: Some(host.span()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_keys_of_buildkitd() {
+        let text = r#"
+            [registry."docker.io"]
+            mirrors = ["127.0.0.1:5555", "cache.example/hub/"]
+            [registry."127.0.0.1:5555"]
+            http = false
+            insecure = true
+            ca = ["/etc/ca.pem"]
+            keypair = [{ key = "/k", cert = "/c" }]
+            [registry."10.0.0.1"]
+            http = true
+        "#;
+        let config = Config::parse(text).unwrap();
+        assert_eq!(config.mirrors("docker.io"), ["127.0.0.1:5555", "cache.example/hub"]);
+        assert!(!config.plain("127.0.0.1:5555") && config.plain("10.0.0.1") && config.plain("localhost:1"));
+        assert!(!config.plain("docker.io"));
+        let trust = config.trust("127.0.0.1:5555");
+        assert!(trust.insecure && trust.tls && trust.keypair.is_some());
+    }
+
+    #[test]
+    fn mistakes_have_a_place() {
+        for (text, message, place) in [
+            ("[registry.\"a\"]\nmirors = []", "unknown field `mirors`", "mirors"),
+            ("[registri.\"a\"]", "unknown field `registri`", "registri"),
+            ("[registry.\"a\"]\nmirrors = [\"http://b/\"]", "write `b` and set `http = true`", "\"http://b/\""),
+            ("[registry.\"https://a\"]", "write `a`", "\"https://a\""),
+            ("[registry.\"a\"]\nhttp = 1", "expected a boolean", "1"),
+        ] {
+            let error = Config::parse(text).unwrap_err();
+            assert!(error.message.contains(message), "{error}");
+            assert_eq!(error.span.map(|s| &text[s]), Some(place), "{message}");
+        }
+    }
 }

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod authfile;
 mod blob;
 mod client;
 mod config;
