@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -24,14 +25,10 @@ const FRESH: Duration = Duration::from_secs(60);
 
 impl Tree {
     pub(super) fn blob_size(&self, name: &Name, digest: &Digest) -> Result<Option<u64>> {
-        let link = self.link(name, Kind::Blobs, digest);
-        let Some(time) = modified(&link)? else { return Ok(None) };
-        let size = self.cas.size(digest)?;
-        // Freshened by name, not by open handle: should the collector win the race, the answer must be that it is gone.
-        if size.is_some() && time.elapsed().is_ok_and(|age| age > FRESH) && !freshen(&link)? {
+        if !freshen_old(&self.link(name, Kind::Blobs, digest))? {
             return Ok(None);
         }
-        Ok(size)
+        Ok(self.cas.size(digest)?)
     }
 
     pub(super) fn open_blob(&self, name: &Name, digest: &Digest) -> Result<Option<FsBlob>> {
@@ -81,8 +78,17 @@ impl Tree {
     }
 }
 
+/// Keeps what is asked for from being garbage for a while, and says whether it is there. Should the collector win the
+/// race, the answer is that it is gone.
+pub(super) fn freshen_old(path: &Path) -> Result<bool> {
+    match modified(path)? {
+        Some(time) if time.elapsed().is_ok_and(|age| age > FRESH) => freshen(path),
+        time => Ok(time.is_some()),
+    }
+}
+
 /// Gives a file the present time, and says whether it was there.
-pub(super) fn freshen(path: &std::path::Path) -> Result<bool> {
+pub(super) fn freshen(path: &Path) -> Result<bool> {
     match File::open(path) {
         Ok(file) => {
             file.set_modified(SystemTime::now()).at(path)?;

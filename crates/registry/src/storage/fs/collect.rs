@@ -5,10 +5,10 @@
 //! content: what no repository links is removed.
 //!
 //! **Why a push that runs meanwhile loses nothing.** Only what was not touched for [`Policy::age`] is garbage, and what a
-//! push relies on was touched: by writing it, by mounting it, or by asking whether it is there. What is removed is judged
-//! again under the exclusive lock, while nothing can be linked. For content: every link is made *after* its content was
-//! touched, both under the shared lock. So a link that the search did not see belongs to content that was touched after
-//! the search began, and such content is passed over.
+//! push relies on was touched: by writing it, by mounting it, or by asking whether it is there. What a repository loses is
+//! judged under the exclusive lock, while nothing can be linked. For content: a link is made after its content was
+//! touched, both under one hold of the shared lock. The collection's clock starts under the exclusive lock, so a link was
+//! either made before, and the search sees it, or its content was touched after, and is passed over.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
@@ -19,6 +19,9 @@ use super::super::Result;
 use super::tree::{Kind, Tree, digests, modified, remove};
 use crate::manifest::Links;
 use crate::name::Name;
+
+/// File systems stamp files with a clock that goes in steps, so a stamp may be this much too early.
+const CLOCK_STEP: Duration = Duration::from_millis(20);
 
 /// What is garbage.
 #[derive(Clone, Debug)]
@@ -50,7 +53,10 @@ pub struct Collected {
 
 pub(super) fn collect(tree: &Tree, policy: &Policy) -> Result<Collected> {
     let mut collected = Collected::default();
-    let Some(before) = SystemTime::now().checked_sub(policy.age) else { return Ok(collected) };
+    let removing = tree.removing()?;
+    let started = SystemTime::now();
+    drop(removing);
+    let Some(before) = started.checked_sub(policy.age + CLOCK_STEP) else { return Ok(collected) };
     let mut names = Vec::new();
     tree.any_repository(|name| {
         names.push(name.clone());
@@ -108,7 +114,7 @@ fn read_manifests(tree: &Tree, name: &Name, known: &mut HashMap<Digest, Links>) 
         if known.contains_key(&digest) {
             continue;
         }
-        if let Some(manifest) = tree.manifest(name, &crate::name::Target::Digest(digest.clone()))? {
+        if let Some(manifest) = tree.read_manifest(name, &digest)? {
             // All that is stored was read when it was pushed.
             known.insert(digest, Links::read(&manifest.media_type, &manifest.bytes).unwrap_or_default());
         }

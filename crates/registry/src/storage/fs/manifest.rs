@@ -5,7 +5,7 @@ use std::io::Write as _;
 use archipel_oci::Digest;
 
 use super::super::{At as _, NewManifest, Result, StoredManifest};
-use super::blob::freshen;
+use super::blob::{freshen, freshen_old};
 use super::tree::{Kind, Tree, modified, read, remove, sync_parent};
 use crate::name::{Name, Target};
 
@@ -18,9 +18,15 @@ impl Tree {
                 None => return Ok(None),
             },
         };
-        let Some(media_type) = read(&self.link(name, Kind::Manifests, &digest))? else { return Ok(None) };
-        match self.cas.read(&digest) {
-            Ok(bytes) => Ok(Some(StoredManifest { digest, media_type, bytes: bytes.into() })),
+        // A client that asks may be about to push an index over it.
+        freshen_old(&self.link(name, Kind::Manifests, &digest))?;
+        self.read_manifest(name, &digest)
+    }
+
+    pub(super) fn read_manifest(&self, name: &Name, digest: &Digest) -> Result<Option<StoredManifest>> {
+        let Some(media_type) = read(&self.link(name, Kind::Manifests, digest))? else { return Ok(None) };
+        match self.cas.read(digest) {
+            Ok(bytes) => Ok(Some(StoredManifest { digest: digest.clone(), media_type, bytes: bytes.into() })),
             Err(archipel_cas::Error::Missing(_)) => Ok(None),
             Err(e) => Err(e.into()),
         }

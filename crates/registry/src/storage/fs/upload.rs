@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use archipel_oci::{Algorithm, Digest, Hasher};
 use bytes::Bytes;
@@ -137,6 +137,8 @@ impl Work {
         }
         self.file.sync_data().at(&self.path)?;
         let _linking = tree.linking()?;
+        // Written long ago perhaps, and content only now: see `collect`.
+        self.file.set_modified(SystemTime::now()).at(&self.path)?;
         let target = tree.cas.path(expected);
         fs::rename(&self.path, &target).at(&target)?;
         sync_parent(&target)?;
