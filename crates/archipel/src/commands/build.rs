@@ -1,0 +1,155 @@
+//! `archipel build`: docker's `buildx build`.
+
+use std::path::PathBuf;
+
+use archipel_oci::{Platform, Reference};
+
+use super::shared;
+use crate::environment::Environment;
+use crate::errors::{Error, status};
+use crate::flags::{request, unsupported, value};
+use crate::render::{self, Progress, View, result};
+
+/// Build an image from a Dockerfile, for one platform or many at once.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The folder to copy files from; `-` for a tar or a Dockerfile on standard input; or a URL
+    #[arg(value_name = "CONTEXT")]
+    pub(crate) context: String,
+    /// Name of the result, again for each further name
+    #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
+    pub(crate) tag: Vec<Reference>,
+    /// The Dockerfile; `-` for standard input [default: CONTEXT/Dockerfile]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<String>,
+    /// Platforms to build for, such as linux/amd64,linux/arm64 [default: this machine's]
+    #[arg(long, value_delimiter = ',', value_parser = value::platform, value_name = "PLATFORM,..")]
+    pub(crate) platform: Vec<Platform>,
+    /// Value of an ARG; a key alone takes its value from the environment
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    pub(crate) build_arg: Vec<String>,
+    /// The stage to build [default: the last]
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) target: Option<String>,
+    /// Push the result to the registries of its names
+    #[arg(long)]
+    pub(crate) push: bool,
+    /// Keep the result in the store, as happens anyway without --push and --output
+    #[arg(long)]
+    pub(crate) load: bool,
+    /// What to do with the result: a folder, `-`, or type=local|tar|oci|docker|image|registry|cacheonly[,dest=..]
+    #[arg(short, long, value_name = "OUTPUT")]
+    pub(crate) output: Vec<String>,
+    /// Run every step again
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Run the steps of these stages again
+    #[arg(long, value_delimiter = ',', value_name = "STAGE,..")]
+    pub(crate) no_cache_filter: Vec<String>,
+    /// Ask registries for newer base images
+    #[arg(long)]
+    pub(crate) pull: bool,
+    /// Label of the image
+    #[arg(long, value_parser = value::pair, value_name = "KEY=VALUE")]
+    pub(crate) label: Vec<(String, String)>,
+    /// Annotation of the manifest, or with a prefix such as `index:` of something else
+    #[arg(long, value_parser = value::pair, value_name = "KEY=VALUE")]
+    pub(crate) annotation: Vec<(String, String)>,
+    /// Secret for RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=VARIABLE
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) secret: Vec<String>,
+    /// Agent or keys for RUN --mount=type=ssh: default, ID=SOCKET or ID=KEYFILE
+    #[arg(long, value_name = "ID[=PATH]")]
+    pub(crate) ssh: Vec<String>,
+    /// Another tree or image for COPY --from and FROM
+    #[arg(long, value_name = "NAME=CONTEXT")]
+    pub(crate) build_context: Vec<String>,
+    /// Network of RUN steps
+    #[arg(long, value_parser = ["default", "host", "none"])]
+    pub(crate) network: Option<String>,
+    /// Entry of /etc/hosts during RUN
+    #[arg(long, value_parser = value::host, value_name = "NAME:ADDRESS")]
+    pub(crate) add_host: Vec<(String, String)>,
+    /// Size of /dev/shm during RUN
+    #[arg(long, value_parser = value::size, value_name = "BYTES")]
+    pub(crate) shm_size: Option<u64>,
+    /// Resource limit of RUN steps
+    #[arg(long, value_parser = value::ulimit, value_name = "NAME=SOFT[:HARD]")]
+    pub(crate) ulimit: Vec<(String, u64, u64)>,
+    /// What RUN steps may ask for beyond the usual
+    #[arg(long, value_delimiter = ',', value_name = "ENTITLEMENT")]
+    pub(crate) allow: Vec<String>,
+    /// How to show what happens
+    #[arg(long, value_enum, default_value = "auto", value_name = "FORM")]
+    pub(crate) progress: Progress,
+    /// Show nothing but errors, and print the image's id
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Write what was built to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata_file: Option<PathBuf>,
+    /// Write the image's id to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) iidfile: Option<PathBuf>,
+    /// How many steps run at once [default: one per processor]
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
+    pub(crate) jobs: usize,
+    /// Do not build: check the Dockerfile, or list its stages or arguments
+    #[arg(long, value_name = "build|check|outline|targets[,format=json]", default_value = "build", hide_default_value = true)]
+    pub(crate) call: String,
+    /// Short for --call=check
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Accepted for docker's sake while it is false
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = unsupported::attestation)]
+    pub(crate) provenance: Vec<()>,
+    /// Accepted for docker's sake while it is false
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = unsupported::attestation)]
+    pub(crate) sbom: Vec<()>,
+    /// Accepted for docker's sake while it is disabled
+    #[arg(long, hide = true, value_parser = unsupported::disabled)]
+    pub(crate) attest: Vec<()>,
+    /// Not there yet
+    #[arg(long, hide = true, value_parser = unsupported::external_cache)]
+    pub(crate) cache_from: Vec<()>,
+    /// Not there yet
+    #[arg(long, hide = true, value_parser = unsupported::external_cache)]
+    pub(crate) cache_to: Vec<()>,
+}
+
+impl Args {
+    /// Whether steps run at all.
+    pub(crate) fn builds(&self) -> bool {
+        !self.check && self.call == "build"
+    }
+}
+
+/// Builds, shows, and writes down what was built.
+pub(super) fn run(args: Args, environment: &Environment) -> Result<u8, Error> {
+    if !args.builds() {
+        return super::call::run(&args, environment);
+    }
+    let resolved = request::resolve(&args, environment)?;
+    let request = &resolved.request;
+    let progress = match args.progress {
+        _ if args.quiet => Progress::Quiet,
+        Progress::Auto => environment.progress()?,
+        chosen => chosen,
+    };
+    let view = View::new(progress, request.platforms.len(), environment);
+    let sink = view.sink();
+    let built = shared::on_engine(environment, |engine| async move { engine.build(request, &sink).await });
+    view.finish(built.as_ref().ok());
+    let built = built?;
+    let id = result::image_id(&built);
+    if let Some(path) = &args.metadata_file {
+        shared::write_whole(path, format!("{:#}\n", built.metadata).as_bytes())?;
+    }
+    if let (Some(path), Some(id)) = (&args.iidfile, &id) {
+        shared::write_whole(path, id.as_bytes())?;
+    }
+    if let (true, Some(id)) = (args.quiet, id) {
+        render::print(&format!("{id}\n"))?;
+    }
+    Ok(status::OK)
+}

@@ -1,0 +1,89 @@
+//! The commands: one file each, with its arguments and a function that makes one call to a library. This table is the only
+//! one: what docker calls the same thing is the same entry under another name.
+
+use clap::Subcommand;
+
+use crate::environment::Environment;
+use crate::errors::{Error, status};
+
+mod build;
+mod copy;
+mod doctor;
+mod du;
+mod images;
+mod info;
+mod inspect;
+mod login;
+mod logout;
+mod prune;
+mod pull;
+mod push;
+mod registry;
+mod rmi;
+mod run;
+mod shared;
+mod tag;
+mod version;
+
+pub(crate) use build::Args as BuildArgs;
+
+/// Everything that `archipel` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Build(Box<build::Args>),
+    Run(Box<run::Args>),
+    Pull(pull::Args),
+    Push(push::Args),
+    Copy(copy::Args),
+    Images(images::Args),
+    Inspect(inspect::Args),
+    Tag(tag::Args),
+    Rmi(rmi::Args),
+    Login(login::Args),
+    Logout(logout::Args),
+    Registry(registry::Args),
+    Du(du::Args),
+    Prune(prune::Args),
+    Info(info::Args),
+    Doctor(doctor::Args),
+    Version(version::Args),
+}
+
+impl Command {
+    /// Whether it reads or writes files that belong to other users of an image, and so needs their ids.
+    pub(crate) fn touches_root_filesystems(&self) -> bool {
+        match self {
+            Self::Build(args) => args.builds(),
+            Self::Run(_) | Self::Rmi(_) | Self::Prune(_) | Self::Du(_) => true,
+            _ => false,
+        }
+    }
+
+    /// `run` keeps its low numbers for the container and fails with one of its own.
+    pub(crate) fn status_of_failure(&self) -> Option<u8> {
+        matches!(self, Self::Run(_)).then_some(status::RUN_FAILED)
+    }
+
+    /// Does it; the exit status.
+    pub(crate) fn run(self, environment: &Environment) -> Result<u8, Error> {
+        match self {
+            Self::Build(args) => build::run(*args, environment),
+            Self::Run(args) => run::run(*args, environment),
+            Self::Pull(args) => pull::run(args, environment),
+            Self::Push(args) => push::run(args, environment),
+            Self::Copy(args) => copy::run(args, environment),
+            Self::Images(args) => images::run(&args, environment),
+            Self::Inspect(args) => inspect::run(args, environment),
+            Self::Tag(args) => tag::run(&args, environment),
+            Self::Rmi(args) => rmi::run(args, environment),
+            Self::Login(args) => login::run(args, environment),
+            Self::Logout(args) => logout::run(&args, environment),
+            Self::Registry(args) => registry::run(args),
+            Self::Du(args) => du::run(&args, environment),
+            Self::Prune(args) => prune::run(&args, environment),
+            Self::Info(args) => info::run(&args, environment),
+            Self::Doctor(args) => doctor::run(&args, environment),
+            Self::Version(args) => version::run(&args),
+        }
+    }
+}

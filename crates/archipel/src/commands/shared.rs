@@ -1,0 +1,86 @@
+//! What several commands need: the store, the client and the engine, made from the environment.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+
+use archipel_build::Engine;
+use archipel_oci::DOCKER_HUB;
+use archipel_remote::{Client, Options};
+use archipel_store::Store;
+
+use crate::environment::Environment;
+use crate::errors::Error;
+use crate::runtime;
+
+/// `--format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// The store.
+pub(super) fn store(environment: &Environment) -> Result<Store, Error> {
+    Ok(Store::open(&environment.store_dir()?)?)
+}
+
+/// The registry client.
+pub(super) fn client(environment: &Environment) -> Result<Client, Error> {
+    Ok(Client::new(environment.registries()?, environment.credentials()?, Options::default()))
+}
+
+/// Runs something on the engine. Ctrl-C and SIGTERM make it throw away what is half done and return.
+pub(super) fn on_engine<T, F>(environment: &Environment, work: impl FnOnce(Engine) -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, archipel_build::Error>>,
+{
+    let engine = Engine::new(store(environment)?, client(environment)?, vec![]);
+    let work = work(engine.clone());
+    runtime::block_on_telling(async move { Ok(work.await?) }, move || engine.cancel())
+}
+
+/// A registry as `login` takes it: a name, or the address that docker shows.
+pub(super) fn registry_name(text: Option<&str>) -> Result<String, Error> {
+    let Some(text) = text else { return Ok(DOCKER_HUB.to_owned()) };
+    let bare = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
+    let host = bare.split('/').next().unwrap_or_default();
+    if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control() || c == '@') {
+        return Err(Error::Usage(format!("`{text}` is not a registry: write HOST or HOST:PORT")));
+    }
+    Ok(match host {
+        "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" => DOCKER_HUB.to_owned(),
+        host => host.to_ascii_lowercase(),
+    })
+}
+
+/// Writes a file that another program waits for: whole or not at all.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let told = || path.display().to_string();
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let mut file = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(folder)
+        .map_err(Error::io(told()))?;
+    std::io::Write::write_all(&mut file, bytes).map_err(Error::io(told()))?;
+    file.persist(path).map_err(|e| Error::io(told())(e.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registries_by_name_and_address() {
+        assert_eq!(registry_name(None).unwrap(), "docker.io");
+        assert_eq!(registry_name(Some("https://index.docker.io/v1/")).unwrap(), "docker.io");
+        assert_eq!(registry_name(Some("http://127.0.0.1:5000/")).unwrap(), "127.0.0.1:5000");
+        assert_eq!(registry_name(Some("registry.example/group")).unwrap(), "registry.example");
+        assert!(registry_name(Some("")).is_err() && registry_name(Some("user@host")).is_err());
+    }
+}

@@ -1,0 +1,170 @@
+//! What surrounds the program: folders, files of credentials and configuration, variables. The only place that reads the
+//! environment; everything else is given values.
+#![expect(clippy::disallowed_methods, reason = "this is where the environment is resolved")]
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use archipel_build::SourceDateEpoch;
+use archipel_oci::Platform;
+use archipel_remote::{Config, Credentials};
+use clap::ValueEnum;
+
+use crate::errors::Error;
+use crate::flags::value;
+use crate::render::Progress;
+
+/// The environment, read once. Files are read when they are asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Environment {
+    home: Option<PathBuf>,
+    data_home: Option<PathBuf>,
+    config_home: Option<PathBuf>,
+    runtime_dir: Option<PathBuf>,
+    config: Option<PathBuf>,
+    docker_config: Option<PathBuf>,
+    podman_auth: Option<PathBuf>,
+    registry_auth: Option<String>,
+    default_platform: Option<String>,
+    progress: Option<String>,
+    no_color: bool,
+    dumb_terminal: bool,
+}
+
+impl Environment {
+    /// Reads the variables that decide where things are.
+    pub(crate) fn read() -> Self {
+        let path = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let text = |name| std::env::var(name).ok().filter(|v| !v.is_empty());
+        // The XDG specification: a relative path is invalid and to be ignored.
+        let absolute = |name| path(name).filter(|p| p.is_absolute());
+        Self {
+            home: absolute("HOME"),
+            data_home: absolute("XDG_DATA_HOME"),
+            config_home: absolute("XDG_CONFIG_HOME"),
+            runtime_dir: absolute("XDG_RUNTIME_DIR"),
+            config: path("ARCHIPEL_CONFIG"),
+            docker_config: path("DOCKER_CONFIG"),
+            podman_auth: path("REGISTRY_AUTH_FILE"),
+            registry_auth: text("DOCKER_AUTH_CONFIG"),
+            default_platform: text("DOCKER_DEFAULT_PLATFORM"),
+            progress: text("BUILDKIT_PROGRESS"),
+            no_color: path("NO_COLOR").is_some(),
+            dumb_terminal: text("TERM").is_none_or(|term| term == "dumb"),
+        }
+    }
+
+    /// Where blobs, snapshots and the cache are.
+    pub(crate) fn store_dir(&self) -> Result<PathBuf, Error> {
+        match &self.data_home {
+            Some(data) => Ok(data.join("archipel")),
+            None => Ok(self.home("XDG_DATA_HOME")?.join(".local/share/archipel")),
+        }
+    }
+
+    /// Docker's configuration file, where `login` writes.
+    pub(crate) fn docker_config(&self) -> Result<PathBuf, Error> {
+        match &self.docker_config {
+            Some(dir) => Ok(dir.join("config.json")),
+            None => Ok(self.home("DOCKER_CONFIG")?.join(".docker/config.json")),
+        }
+    }
+
+    /// How registries are reached. A file that the person named must be there; the one at the usual place may be missing.
+    pub(crate) fn registries(&self) -> Result<Config, Error> {
+        let (path, named) = match (&self.config, self.config_home()) {
+            (Some(path), _) => (path.clone(), true),
+            (None, Some(dir)) => (dir.join("archipel/config.toml"), false),
+            (None, None) => return Ok(Config::default()),
+        };
+        let mut config = match read_if_there(&path)? {
+            Some(text) => {
+                let name = path.display().to_string();
+                Config::parse(&text).map_err(|source| Error::Config { name, text, source })?
+            }
+            None if named => {
+                return Err(Error::Usage(format!("ARCHIPEL_CONFIG names {}, which is not there", path.display())));
+            }
+            None => Config::default(),
+        };
+        config.certs_d = self.certs_d();
+        Ok(config)
+    }
+
+    /// The credentials that Docker and Podman keep: Podman's files first, as Podman reads them.
+    pub(crate) fn credentials(&self) -> Result<Credentials, Error> {
+        let podman = self.podman_auth.clone().or_else(|| self.runtime_dir.as_ref().map(|d| d.join("containers/auth.json")));
+        let shared = self.config_home().map(|d| d.join("containers/auth.json"));
+        let mut files = vec![];
+        // GitLab's variable, which its users know to go before every file.
+        if let Some(text) = &self.registry_auth {
+            files.push(("DOCKER_AUTH_CONFIG".to_owned(), text.clone()));
+        }
+        for path in [podman, shared, self.docker_config().ok()].into_iter().flatten() {
+            if let Some(text) = read_if_there(&path)? {
+                files.push((path.display().to_string(), text));
+            }
+        }
+        Credentials::parse(&files).map_err(Error::Credentials)
+    }
+
+    /// What docker takes where no `--platform` is given.
+    pub(crate) fn default_platform(&self) -> Result<Option<Platform>, Error> {
+        let told = |reason| Error::Usage(format!("DOCKER_DEFAULT_PLATFORM: {reason}"));
+        self.default_platform.as_deref().map(|text| value::platform(text).map_err(told)).transpose()
+    }
+
+    /// What docker takes where no `--progress` is given.
+    pub(crate) fn progress(&self) -> Result<Progress, Error> {
+        let Some(text) = &self.progress else { return Ok(Progress::Auto) };
+        Progress::from_str(text, false)
+            .map_err(|_| Error::Usage(format!("BUILDKIT_PROGRESS: `{text}` is not a form of progress")))
+    }
+
+    /// Whether the cursor can be moved about.
+    pub(crate) fn dumb_terminal(&self) -> bool {
+        self.dumb_terminal
+    }
+
+    /// Whether what goes there may be coloured.
+    pub(crate) fn colours(&self, stream: impl std::os::fd::AsFd) -> bool {
+        !self.no_color && !self.dumb_terminal && rustix::termios::isatty(stream)
+    }
+
+    /// A variable that a flag names: `--build-arg K`, `-e K`, `--secret env=K`.
+    pub(crate) fn variable(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name)
+    }
+
+    /// `SOURCE_DATE_EPOCH` (reproducible-builds.org): seconds since 1970.
+    pub(crate) fn source_date_epoch(&self) -> Result<Option<SourceDateEpoch>, Error> {
+        let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH").filter(|v| !v.is_empty()) else { return Ok(None) };
+        value.to_str().and_then(|v| v.parse().ok()).map(|seconds| Some(SourceDateEpoch(seconds))).ok_or_else(|| {
+            Error::Usage(format!("SOURCE_DATE_EPOCH is `{}`; it should be seconds since 1970", value.to_string_lossy()))
+        })
+    }
+
+    fn home(&self, instead: &str) -> Result<&Path, Error> {
+        self.home.as_deref().ok_or_else(|| Error::Usage(format!("HOME is not set; set it, or {instead}")))
+    }
+
+    fn config_home(&self) -> Option<PathBuf> {
+        self.config_home.clone().or_else(|| self.home.as_ref().map(|h| h.join(".config")))
+    }
+
+    /// The folders in which docker, podman and their rootless kin look for registries' certificates.
+    fn certs_d(&self) -> Vec<PathBuf> {
+        let own = self.config_home().map(|d| d.join("containers/certs.d"));
+        let docker = self.docker_config().ok().and_then(|f| Some(f.parent()?.join("certs.d")));
+        let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+        own.into_iter().chain(docker).chain(system).collect()
+    }
+}
+
+fn read_if_there(path: &Path) -> Result<Option<String>, Error> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Io { what: path.display().to_string(), source }),
+    }
+}

@@ -1,0 +1,181 @@
+//! `--output`.
+
+use std::path::PathBuf;
+
+use archipel_build::{Compression, ImageOptions, Output};
+
+use super::csv::{boolean, pairs};
+
+/// One `--output` as it was typed, read.
+pub(crate) fn parse(text: &str) -> Result<Output, String> {
+    if text == "-" {
+        return Ok(Output::Tar { dest: None });
+    }
+    let mut fields = Fields::new(text)?;
+    let Some(kind) = fields.take("type") else {
+        // docker: a text without `type=` is a folder to put the files in.
+        return match text.contains("type=") || text.contains(',') {
+            false => Ok(Output::Local { dest: text.into() }),
+            true => Err("no `type=`: one of local, tar, oci, docker, image, registry, cacheonly".into()),
+        };
+    };
+    let dest = fields.take("dest");
+    let output = match kind.as_str() {
+        "local" => Output::Local { dest: dest.ok_or("type=local needs dest=FOLDER")?.into() },
+        "tar" => Output::Tar { dest: file(dest) },
+        "oci" => {
+            let tar = fields.boolean("tar")?.unwrap_or(true);
+            let dest = file(dest);
+            if !tar && dest.is_none() {
+                return Err("type=oci,tar=false needs dest=FOLDER".into());
+            }
+            Output::Oci { dest, tar, options: fields.image_options()? }
+        }
+        // Without `dest` docker's archive goes into docker's own store; here that is our store.
+        "docker" => match dest {
+            Some(dest) => Output::Docker { dest: file(Some(dest)), options: fields.image_options()? },
+            None => Output::Image { push: false, names: fields.names()?, options: fields.image_options()? },
+        },
+        "image" | "registry" => {
+            if dest.is_some() {
+                return Err(format!("type={kind} takes no dest="));
+            }
+            let push = fields.boolean("push")?.unwrap_or(kind == "registry");
+            Output::Image { push, names: fields.names()?, options: fields.image_options()? }
+        }
+        "cacheonly" => Output::CacheOnly,
+        other => {
+            return Err(format!(
+                "type={other} is not known: one of local, tar, oci, docker, image, registry, cacheonly"
+            ));
+        }
+    };
+    fields.finish(&kind)?;
+    Ok(output)
+}
+
+/// Whether the bytes of a result go to standard output.
+pub(crate) fn writes_to_stdout(output: &Output) -> bool {
+    matches!(output, Output::Oci { dest: None, .. } | Output::Docker { dest: None, .. } | Output::Tar { dest: None })
+}
+
+fn file(dest: Option<String>) -> Option<PathBuf> {
+    dest.filter(|d| d != "-").map(PathBuf::from)
+}
+
+struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    fn new(text: &str) -> Result<Self, String> {
+        let mut fields = vec![];
+        for (key, value) in pairs(text)? {
+            match value {
+                Some(value) => fields.push((key, value)),
+                // The shorthand: a folder alone.
+                None if !text.contains(',') => {}
+                None => return Err(format!("`{key}` should be KEY=VALUE")),
+            }
+        }
+        Ok(Self(fields))
+    }
+
+    fn take(&mut self, key: &str) -> Option<String> {
+        let at = self.0.iter().position(|(k, _)| k == key)?;
+        Some(self.0.remove(at).1)
+    }
+
+    fn boolean(&mut self, key: &str) -> Result<Option<bool>, String> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        boolean(&value).map(Some).ok_or_else(|| format!("{key}={value} should be {key}=true or {key}=false"))
+    }
+
+    fn names(&mut self) -> Result<Vec<archipel_oci::Reference>, String> {
+        let Some(names) = self.take("name") else { return Ok(vec![]) };
+        names.split(',').map(|name| name.parse().map_err(|e: archipel_oci::ReferenceError| e.to_string())).collect()
+    }
+
+    fn image_options(&mut self) -> Result<ImageOptions, String> {
+        let compression = match self.take("compression").as_deref() {
+            None => None,
+            Some("gzip") => Some(Compression::Gzip),
+            Some("zstd") => Some(Compression::Zstd),
+            Some("uncompressed") => Some(Compression::Uncompressed),
+            Some(other) => {
+                return Err(format!("compression={other} is not supported: gzip, zstd or uncompressed"));
+            }
+        };
+        let level = match self.take("compression-level") {
+            None => None,
+            Some(level) => Some(level.parse().map_err(|_| format!("compression-level={level} should be a number"))?),
+        };
+        let rewrite_timestamp = self.boolean("rewrite-timestamp")?.unwrap_or(false);
+        // What these ask for is what is done anyway; their other value is an error below.
+        for (key, given) in [("oci-mediatypes", true), ("force-compression", false), ("oci-artifact", false)] {
+            if let Some(value) = self.boolean(key)?
+                && value != given
+            {
+                return Err(format!("{key}={value} is not supported yet"));
+            }
+        }
+        let mut annotations = vec![];
+        while let Some(at) = self.0.iter().position(|(k, _)| k.starts_with("annotation")) {
+            annotations.push(self.0.remove(at));
+        }
+        Ok(ImageOptions { compression, level, rewrite_timestamp, annotations })
+    }
+
+    /// Whatever is left was understood by nobody.
+    fn finish(self, kind: &str) -> Result<(), String> {
+        match self.0.first() {
+            None => Ok(()),
+            Some((key, _)) => Err(format!("type={kind} does not know `{key}=`, or it is not supported yet")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shorthands() {
+        assert!(matches!(parse("-"), Ok(Output::Tar { dest: None })));
+        assert!(matches!(parse("out/dir"), Ok(Output::Local { dest }) if dest.as_os_str() == "out/dir"));
+    }
+
+    #[test]
+    fn types() {
+        assert!(matches!(parse("type=local,dest=a=b"), Ok(Output::Local { dest }) if dest.as_os_str() == "a=b"));
+        assert!(matches!(parse("type=oci,dest=-"), Ok(Output::Oci { dest: None, tar: true, .. })));
+        assert!(matches!(parse("type=oci,tar=false,dest=d"), Ok(Output::Oci { tar: false, .. })));
+        assert!(matches!(parse("type=docker"), Ok(Output::Image { push: false, .. })));
+        assert!(matches!(parse("type=docker,dest=x.tar"), Ok(Output::Docker { dest: Some(_), .. })));
+        assert!(matches!(parse("type=registry"), Ok(Output::Image { push: true, .. })));
+        let Ok(Output::Image { push: true, names, options }) = parse(
+            r#"type=image,"name=h.example/a,b:1",push=true,compression=zstd,compression-level=3,annotation-index.k=v"#,
+        ) else {
+            panic!()
+        };
+        assert_eq!(names.len(), 2);
+        assert_eq!((options.compression, options.level), (Some(Compression::Zstd), Some(3)));
+        assert_eq!(options.annotations, [("annotation-index.k".to_owned(), "v".to_owned())]);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        for (text, word) in [
+            ("dest=x", "type="),
+            ("type=local", "dest"),
+            ("type=oci,tar=false", "dest"),
+            ("type=zip,dest=x", "zip"),
+            ("type=tar,dest=x,unpack=true", "unpack"),
+            ("type=image,compression=lz4", "lz4"),
+            ("type=image,oci-mediatypes=false", "oci-mediatypes"),
+            ("type=image,push=maybe", "maybe"),
+            ("type=local,dest", "dest"),
+        ] {
+            let error = parse(text).map(|_| ()).unwrap_err();
+            assert!(error.contains(word), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Small values: sizes, limits, hosts, pairs, platforms.
+
+use std::net::IpAddr;
+
+use archipel_oci::Platform;
+
+/// A platform, or `local` for the machine's own.
+pub(crate) fn platform(text: &str) -> Result<Platform, String> {
+    match text {
+        "local" => Ok(Platform::host()),
+        _ => text.parse().map_err(|e: archipel_oci::PlatformError| e.to_string()),
+    }
+}
+
+/// `KEY=VALUE`; a key alone has an empty value.
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    if key.is_empty() { Err("it should be KEY=VALUE".into()) } else { Ok((key.to_owned(), value.to_owned())) }
+}
+
+/// `64m`, `1gb`, `4096`: bytes, the letters being powers of 1024.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match lower.get(digits.len()..).unwrap_or_default().trim_start() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return Err("a size is a number and one of b, k, m, g, t".into()),
+    };
+    let number: u64 = digits.trim().parse().map_err(|_| "a size is a number and one of b, k, m, g, t".to_owned())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "it is too large".into())
+}
+
+/// `nofile=1024[:2048]`.
+pub(crate) fn ulimit(text: &str) -> Result<(String, u64, u64), String> {
+    let form = || "it should be NAME=SOFT[:HARD]".to_owned();
+    // -1 is docker's word for no limit.
+    let number = |text: &str| if text == "-1" { Ok(u64::MAX) } else { text.parse().map_err(|_| form()) };
+    let (name, limits) = text.split_once('=').ok_or_else(form)?;
+    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+    let (soft, hard) = (number(soft)?, number(hard)?);
+    if soft > hard { Err("the soft limit is above the hard one".into()) } else { Ok((name.to_owned(), soft, hard)) }
+}
+
+/// `NAME:ADDRESS` or `NAME=ADDRESS`, an IPv6 address with or without brackets.
+pub(crate) fn host(text: &str) -> Result<(String, String), String> {
+    let at = text.find(['=', ':']).ok_or("it should be NAME:ADDRESS")?;
+    let (name, address) = (&text[..at], &text[at + 1..]);
+    let address = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
+    match address {
+        _ if name.is_empty() => Err("it should be NAME:ADDRESS".into()),
+        // Steps share the machine's network, so the host is where they are.
+        "host-gateway" => Ok((name.to_owned(), "127.0.0.1".to_owned())),
+        _ if address.parse::<IpAddr>().is_ok() => Ok((name.to_owned(), address.to_owned())),
+        _ => Err(format!("`{address}` is not an IP address")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("64M"), Ok(64 << 20));
+        assert_eq!(size("2 GiB"), Ok(2 << 30));
+        for wrong in ["", "m", "1.5g", "-1", "1x", "99999999t"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn limits_and_hosts() {
+        assert_eq!(ulimit("nofile=1:2"), Ok(("nofile".into(), 1, 2)));
+        assert_eq!(ulimit("core=-1"), Ok(("core".into(), u64::MAX, u64::MAX)));
+        assert!(ulimit("nofile=3:2").is_err());
+        assert_eq!(host("a:::1"), Ok(("a".into(), "::1".into())));
+        assert_eq!(host("a=[::1]"), Ok(("a".into(), "::1".into())));
+        assert_eq!(host("a:10.0.0.1"), Ok(("a".into(), "10.0.0.1".into())));
+        assert!(host("a:b").is_err() && host("a").is_err() && host(":1.2.3.4").is_err());
+    }
+}

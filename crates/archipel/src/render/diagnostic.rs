@@ -1,0 +1,97 @@
+//! Errors for people: what is wrong, where, and what to do. In a Dockerfile the place is shown as rustc shows its own.
+
+use std::io::Write;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use archipel_build::Error as Build;
+use archipel_dockerfile::Diagnostic;
+
+use super::text;
+use crate::environment::Environment;
+use crate::errors::Error;
+
+/// Shows an error on standard error.
+pub(crate) fn report(error: &Error, environment: &Environment) {
+    let mut stderr = std::io::stderr().lock();
+    let shown = render(error, environment.colours(&stderr));
+    // Whoever does not read this cannot be told.
+    let _ = stderr.write_all(shown.as_bytes());
+}
+
+/// An error as text.
+pub(crate) fn render(error: &Error, colours: bool) -> String {
+    let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
+    let hint = error.hint();
+    match error {
+        Error::Build(Build::Dockerfile { name, text, diagnostics }) => {
+            let mut shown = String::new();
+            for diagnostic in diagnostics {
+                shown.push_str(&renderer.render(&[in_dockerfile(Level::ERROR, diagnostic, name, text)]));
+                shown.push_str("\n\n");
+            }
+            shown + &renderer.render(&[plain(&error.to_string(), hint.as_deref())]) + "\n"
+        }
+        Error::Build(Build::Step { step, platform, reason, tail, place }) => {
+            let title = format!("{step} on {platform}: {reason}");
+            let mut group = Group::with_title(Level::ERROR.primary_title(title));
+            if let Some(place) = place {
+                group = group.element(marked(&place.name, &place.text, &place.span, None));
+            }
+            last_words(tail) + &renderer.render(&[helped(group, hint.as_deref())]) + "\n"
+        }
+        Error::Config { name, text, source } => {
+            let mut group = Group::with_title(Level::ERROR.primary_title(source.message.clone()));
+            if let Some(span) = &source.span {
+                group = group.element(marked(name, text, span, None));
+            }
+            renderer.render(&[group]) + "\n"
+        }
+        _ => renderer.render(&[plain(&error.to_string(), hint.as_deref())]) + "\n",
+    }
+}
+
+/// The end of what a failed step wrote, between lines as BuildKit draws them.
+fn last_words(tail: &str) -> String {
+    if tail.trim().is_empty() {
+        return String::new();
+    }
+    let lines: Vec<String> = tail.lines().map(|line| text::visible(line.as_bytes())).collect();
+    format!("------\n{}\n------\n", lines.join("\n"))
+}
+
+fn plain<'a>(message: &str, hint: Option<&'a str>) -> Group<'a> {
+    helped(Group::with_title(Level::ERROR.primary_title(message.to_owned())), hint)
+}
+
+fn helped<'a>(group: Group<'a>, hint: Option<&'a str>) -> Group<'a> {
+    match hint {
+        Some(hint) => group.element(Level::HELP.message(hint)),
+        None => group,
+    }
+}
+
+/// A piece of text with a mark under it. Spans come from a library that guards them, but a wrong one would make the
+/// renderer panic in the midst of telling an error: so they are brought into the text here.
+fn marked<'a>(
+    name: &'a str,
+    text: &'a str,
+    span: &Range<usize>,
+    label: Option<&'a str>,
+) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    let end = text.floor_char_boundary(span.end.min(text.len()));
+    let start = text.floor_char_boundary(span.start.min(end));
+    // A newline at the end would draw the mark round the next line.
+    let end = start + text[start..end].trim_end().len();
+    Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(start..end).label(label))
+}
+
+fn in_dockerfile<'a>(level: Level<'a>, diagnostic: &'a Diagnostic, name: &'a str, text: &'a str) -> Group<'a> {
+    let group = Group::with_title(level.primary_title(diagnostic.message.as_str())).element(marked(
+        name,
+        text,
+        &diagnostic.span,
+        None,
+    ));
+    helped(group, diagnostic.help.as_deref())
+}

@@ -1,0 +1,169 @@
+//! The main job: one Dockerfile, three architectures, one index, published and run.
+
+use std::path::Path;
+use std::process::Command;
+
+use archipel_testkit::{Archipel, DockerRegistry, OwnRegistry, bases, requires};
+use serde_json::Value;
+
+const PLATFORMS: &str = "linux/amd64,linux/arm64,linux/arm/v7";
+
+/// A home in which docker.io is a registry that holds busybox.
+pub(crate) fn with_busybox(registry: &str) -> Archipel {
+    let archipel = Archipel::new(env!("CARGO_BIN_EXE_archipel"));
+    archipel.home.mirror_docker_hub(registry);
+    let layout = format!("oci:{}", bases("busybox").display());
+    archipel.ok(["copy", &layout, &format!("{registry}/library/busybox:latest")]);
+    archipel
+}
+
+fn context(archipel: &Archipel) -> String {
+    let dockerfile = "FROM busybox AS build\nARG TARGETARCH\nRUN uname -m > /machine && echo $TARGETARCH > /target\n\
+                      FROM busybox\nCOPY --from=build /machine /target /\nCOPY static /static\nCMD [\"cat\", \"/machine\"]\n";
+    let dir = archipel.home.context("app", [("Dockerfile", dockerfile), ("static", "the same everywhere\n")]);
+    dir.display().to_string()
+}
+
+fn raw(archipel: &Archipel, reference: &str) -> Value {
+    serde_json::from_str(&archipel.ok(["inspect", "--raw", reference])).unwrap()
+}
+
+fn platforms(index: &Value) -> Vec<String> {
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    index["manifests"].as_array().unwrap().iter().map(|m| &m["platform"]).map(|p| {
+        let variant = text(&p["variant"]);
+        format!("{}/{}{}{variant}", text(&p["os"]), text(&p["architecture"]), if variant.is_empty() { "" } else { "/" })
+    }).collect()
+}
+
+#[test]
+fn needs_qemu_one_build_makes_one_index_that_runs_everywhere() {
+    requires!(userns, qemu);
+    let registry = OwnRegistry::start();
+    let archipel = with_busybox(registry.address());
+    let dir = context(&archipel);
+    let (latest, one) = (format!("{}/app:latest", registry.address()), format!("{}/app:1", registry.address()));
+    let build = ["build", "--platform", PLATFORMS, "-t", &latest, "-t", &one, "--push", &dir];
+    archipel.ok(build);
+
+    let index = raw(&archipel, &latest);
+    assert_eq!(platforms(&index), ["linux/amd64", "linux/arm64", "linux/arm/v7"]);
+    assert_eq!(raw(&archipel, &one), index);
+    for (platform, machine) in [("linux/amd64", "x86_64"), ("linux/arm64", "aarch64"), ("linux/arm/v7", "armv7l")] {
+        let run = archipel.run(["run", "--rm", "--platform", platform, &latest]);
+        assert_eq!(run.ok().trim(), machine);
+    }
+
+    // What does not depend on the platform is one blob for all.
+    let layers = |n: usize| {
+        let digest = index["manifests"][n]["digest"].as_str().unwrap();
+        let manifest = raw(&archipel, &format!("{}/app@{digest}", registry.address()));
+        manifest["layers"].as_array().unwrap().last().unwrap()["digest"].clone()
+    };
+    assert_eq!(layers(0), layers(1));
+    assert_eq!(layers(0), layers(2));
+
+    // The same again is the same image, and every step comes from the cache.
+    let again = archipel.run([&build[..], &["--progress", "plain"]].concat());
+    let log = again.stderr();
+    assert_eq!(again.code(), 0, "{log}");
+    assert!(log.contains("CACHED") && !log.contains("DONE RUN"), "{log}");
+    assert_eq!(raw(&archipel, &latest), index);
+}
+
+#[test]
+fn needs_qemu_what_we_push_peers_read_and_what_they_push_we_run() {
+    requires!(userns, qemu, skopeo, podman, "docker-registry");
+    let theirs = DockerRegistry::start();
+    let ours = OwnRegistry::start();
+    let archipel = with_busybox(theirs.address());
+    let dir = context(&archipel);
+    let there = format!("{}/app:latest", theirs.address());
+    archipel.ok(["build", "--platform", PLATFORMS, "-t", &there, "--push", &dir]);
+
+    let seen = tool("skopeo", &["inspect", "--raw", "--tls-verify=false", &format!("docker://{there}")]);
+    assert_eq!(serde_json::from_str::<Value>(&seen).unwrap(), raw(&archipel, &there));
+
+    // There and back through both registries and an unrelated client, byte for byte.
+    let middle = format!("{}/copied/app:latest", ours.address());
+    let back = format!("{}/back/app:latest", theirs.address());
+    for (from, to) in [(&there, &middle), (&middle, &back)] {
+        tool("skopeo", &["copy", "--all", "--src-tls-verify=false", "--dest-tls-verify=false",
+            &format!("docker://{from}"), &format!("docker://{to}")]);
+    }
+    assert_eq!(raw(&archipel, &back), raw(&archipel, &there));
+    assert_eq!(archipel.ok(["run", "--rm", "--platform", "linux/arm64", &middle]).trim(), "aarch64");
+
+    let root = archipel.home.path().join("podman");
+    let podman = |args: &[&str]| {
+        let state = [format!("--root={}", root.join("root").display()), format!("--runroot={}", root.join("run").display())];
+        let mut all: Vec<&str> = state.iter().map(String::as_str).collect();
+        all.extend(["--storage-driver=vfs"]);
+        all.extend(args);
+        tool("podman", &all)
+    };
+    podman(&["pull", "--tls-verify=false", &middle]);
+    let pushed = format!("{}/from-podman:latest", ours.address());
+    podman(&["push", "--tls-verify=false", &middle, &pushed]);
+    assert_eq!(archipel.ok(["run", "--rm", &pushed]).trim(), "x86_64");
+}
+
+#[test]
+fn needs_userns_a_local_output_is_what_buildah_gives() {
+    requires!(userns, buildah);
+    let registry = OwnRegistry::start();
+    let archipel = with_busybox(registry.address());
+    let dockerfile = format!(
+        "FROM {}/library/busybox\nWORKDIR /srv/app\nCOPY --chown=1:2 . /data\nCOPY --chmod=0700 sub/run /bin/go\n\
+         RUN mkdir -p /made && echo hi > /made/f && chmod 640 /made/f && chown 7:8 /made/f && ln -s f /made/l && ln /made/f /made/h\n\
+         RUN rm -rf /home && rm /etc/os-release\nUSER daemon\nRUN id > /tmp/id\n",
+        registry.address()
+    );
+    let files = [("Dockerfile", dockerfile.as_str()), ("a.txt", "a"), ("sub/run", "#!/bin/sh\n"), ("sub/deep/x", "x")];
+    let dir = archipel.home.context("tree", files).display().to_string();
+    let ours = archipel.home.path().join("ours.tar");
+    archipel.ok(["build", "-o", &format!("type=tar,dest={}", ours.display()), &dir]);
+
+    let state = archipel.home.path().join("buildah");
+    let options = [format!("--root={}", state.join("root").display()), format!("--runroot={}", state.join("run").display())];
+    let image = "localhost/tree";
+    let mut build: Vec<&str> = options.iter().map(String::as_str).collect();
+    build.extend(["--storage-driver=vfs", "bud", "--isolation=chroot", "--tls-verify=false", "-t", image, &dir]);
+    tool("buildah", &build);
+    let mut from: Vec<&str> = options.iter().map(String::as_str).collect();
+    from.extend(["--storage-driver=vfs", "from", image]);
+    let container = tool("buildah", &from).trim().to_owned();
+    let mut mount: Vec<&str> = options.iter().map(String::as_str).collect();
+    mount.extend(["--storage-driver=vfs", "mount", &container]);
+    let root = tool("buildah", &mount).trim().to_owned();
+    let theirs = archipel.home.path().join("theirs.tar");
+    tool("tar", &["-C", &root, "-cf", &theirs.display().to_string(), "."]);
+    assert_eq!(listing(&ours), listing(&theirs));
+}
+
+/// Paths, kinds, modes, owners, sizes and link targets in an archive, without times.
+fn listing(tar: &Path) -> Vec<String> {
+    let text = tool("tar", &["--numeric-owner", "-tvf", &tar.display().to_string()]);
+    // mode owner size date time path...
+    let line = |l: &str| {
+        let mut fields = l.split_whitespace();
+        let (mode, owner, size) = (fields.next()?, fields.next()?, fields.next()?);
+        let path = fields.skip(2).collect::<Vec<_>>().join(" ");
+        let path = path.trim_start_matches("./").trim_end_matches('/').replace("link to ./", "link to ");
+        // Builders leave mount points of their own behind, and which of two hard links comes first is the archiver's affair.
+        let own = ["", "proc", "sys", "dev", "run", "run/secrets", "etc/hosts", "etc/resolv.conf", "etc/hostname"];
+        let hard = path.contains(" link to ");
+        (!own.contains(&path.as_str()) && !hard && !path.starts_with("made/f") && !path.starts_with("made/h"))
+            .then(|| format!("{mode} {owner} {} {path}", if mode.starts_with('d') { "-" } else { size }))
+    };
+    let mut lines: Vec<String> = text.lines().filter_map(line).collect();
+    lines.sort();
+    lines
+}
+
+fn tool(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    let shown = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}\n{shown}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
