@@ -94,7 +94,11 @@ impl Challenge {
                 match scheme.as_str() {
                     "bearer" => {
                         if let Some(realm) = parameter("realm") {
-                            return Some(Self::Bearer { realm, service: parameter("service"), scope: parameter("scope") });
+                            return Some(Self::Bearer {
+                                realm,
+                                service: parameter("service"),
+                                scope: parameter("scope"),
+                            });
                         }
                     }
                     "basic" => basic = Some(Self::Basic),
@@ -204,7 +208,11 @@ impl Session {
         self.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn challenged(&self, challenge: Challenge) {
+    /// Keeps a challenge, without its scope: that is the one request's.
+    pub(crate) fn challenged(&self, mut challenge: Challenge) {
+        if let Challenge::Bearer { scope, .. } = &mut challenge {
+            *scope = None;
+        }
         *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = Some(challenge);
     }
 

@@ -227,8 +227,9 @@ impl AuthFile {
             return Ok(Self::default());
         }
         // The reader's own message may quote what it stumbled over, and that may be a password.
-        let document: Document = serde_json::from_str(text)
-            .map_err(|e| wrong(format!("not a valid docker configuration at line {}, column {}", e.line(), e.column())))?;
+        let document: Document = serde_json::from_str(text).map_err(|e| {
+            wrong(format!("not a valid docker configuration at line {}, column {}", e.line(), e.column()))
+        })?;
         Ok(Self {
             name: name.to_owned(),
             auths: document.auths.unwrap_or_default(),

@@ -95,7 +95,8 @@ impl Endpoint {
     /// Reads a `Location`. A registry behind a proxy that ends TLS often believes that it is spoken to in plain HTTP and
     /// says so; the same host is then asked the way that is known to work. Any other step down from HTTPS is refused.
     pub(crate) fn follow(&self, from: &Url, location: &str) -> Result<Url, String> {
-        let mut to = from.join(location).map_err(|e| format!("the registry sends us to an address that is none: {e}"))?;
+        let mut to =
+            from.join(location).map_err(|e| format!("the registry sends us to an address that is none: {e}"))?;
         if !matches!(to.scheme(), "http" | "https") {
             return Err(format!("the registry sends us to an address of the kind `{}`", to.scheme()));
         }

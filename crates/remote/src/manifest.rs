@@ -62,7 +62,9 @@ impl Client {
         };
         let url = origin.url(reference.repository(), &format!("manifests/{target}"));
         let mut call = Call::new(&origin, Method::PUT, url, Scope::push(reference.repository()), &subject);
-        if let Some(named) = reference.digest().filter(|named| named.algorithm() == digest.algorithm() && *named != digest) {
+        if let Some(named) =
+            reference.digest().filter(|named| named.algorithm() == digest.algorithm() && *named != digest)
+        {
             return Err(mismatch(&call, named.as_str(), digest.as_str()));
         }
         // A manifest's type is one of a few known words.

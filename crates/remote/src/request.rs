@@ -202,11 +202,7 @@ impl Client {
 
     /// The HTTP client for an address that an endpoint sent us to: another host gets its own trust if it is configured,
     /// else the endpoint's without its keypair, for that is meant for the registry.
-    pub(crate) async fn http_for(
-        &self,
-        endpoint: &Endpoint,
-        url: &Url,
-    ) -> Result<reqwest::Client, crate::ConfigError> {
+    pub(crate) async fn http_for(&self, endpoint: &Endpoint, url: &Url) -> Result<reqwest::Client, crate::ConfigError> {
         if endpoint.owns(url) {
             return self.http(&endpoint.trust).await;
         }
@@ -260,14 +256,13 @@ impl Client {
         {
             return Ok(Some(granted));
         }
-        let mut again = stale.is_some_and(|stale| stale.user.is_some());
+        let mut credential = self.credential(call, stale.is_some_and(|stale| stale.user.is_some())).await;
+        let mut asked_again = false;
         loop {
-            let credential = self.credential(call, again).await;
             let result = match challenge {
                 Challenge::Basic => Ok(match &credential {
-                    Some(crate::Credential::Password { user, secret }) => {
-                        Authorization::basic(user, secret).map(|authorization| (call.scope.clone(), authorization, None))
-                    }
+                    Some(crate::Credential::Password { user, secret }) => Authorization::basic(user, secret)
+                        .map(|authorization| (call.scope.clone(), authorization, None)),
                     Some(crate::Credential::IdentityToken(_)) => {
                         return Err(call.auth(AuthFailure::Unsupported(
                             "the stored credentials are an identity token, and the registry asks for a password".into(),
@@ -294,8 +289,15 @@ impl Client {
                     return Ok(Some(authorization));
                 }
                 Ok(None) => return Ok(None),
-                // What a helper gave earlier may have expired; it is asked once more.
-                Err(Error::Auth { .. }) if !again && credential.is_some() => again = true,
+                Err(error @ Error::Auth { .. }) if !asked_again => {
+                    // What a helper gave earlier may have expired: if it has something else now, that is tried, once.
+                    asked_again = true;
+                    let newer = self.credential(call, true).await;
+                    if newer.is_none() || newer == credential {
+                        return Err(error);
+                    }
+                    credential = newer;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -323,7 +325,8 @@ impl Client {
     /// Where tokens are had. Credentials go there, so it must be as safe as the registry.
     fn realm(&self, call: &Call<'_>, realm: &str) -> Result<Url, Error> {
         let unsupported = |reason: String| call.auth(AuthFailure::Unsupported(reason));
-        let url = call.url.join(realm).map_err(|e| unsupported(format!("its token server has no valid address: {e}")))?;
+        let url =
+            call.url.join(realm).map_err(|e| unsupported(format!("its token server has no valid address: {e}")))?;
         match url.scheme() {
             "https" => Ok(url),
             "http" if call.url.scheme() == "http" => Ok(url),
@@ -412,16 +415,18 @@ pub(crate) fn fault_of(error: &reqwest::Error, url: &Url, endpoint: &Endpoint) -
     let mut next = error.source();
     while let Some(cause) = next {
         reason = cause.to_string();
-        let inner = cause.downcast_ref::<std::io::Error>();
-        let carried = inner.and_then(std::io::Error::get_ref);
-        let tls = cause.downcast_ref().or_else(|| carried.and_then(|c| c.downcast_ref::<rustls::Error>()));
-        if let Some(tls) = tls {
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             return (Fault::Tls { reason: tls::explain(tls, configured), host }, false);
         }
-        if inner.is_some_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused) {
+        let io = cause.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused) {
             return (Fault::ConnectionRefused { host }, false);
         }
-        next = cause.source();
+        // What an I/O error carries is not its source: it takes the place of it.
+        next = match io.and_then(std::io::Error::get_ref) {
+            Some(carried) => Some(carried),
+            None => cause.source(),
+        };
     }
     if error.is_dns() {
         return (Fault::Dns { host }, false);
@@ -473,10 +478,8 @@ struct ErrorEntry {
 
 /// A registry's words. They end in a terminal, so control characters do not survive, and there are not many of them.
 async fn read_complaints(response: Response, idle: Duration) -> Vec<Complaint> {
-    let html = response
-        .headers()
-        .get(reqwest::header::CONTENT_TYPE)
-        .is_some_and(|t| t.as_bytes().starts_with(b"text/html"));
+    let html =
+        response.headers().get(reqwest::header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"text/html"));
     let Ok(Some(bytes)) = read_body(response, MAX_ERROR_BODY, idle).await else { return Vec::new() };
     if let Ok(list) = serde_json::from_slice::<ErrorList>(&bytes) {
         let word = |text: Option<String>| printable(&text.unwrap_or_default());

@@ -199,7 +199,9 @@ pub(crate) fn explain(error: &rustls::Error, host: &str) -> String {
         rustls::Error::InvalidMessage(_) => {
             format!("it does not speak TLS; if it speaks plain HTTP, set `http = true` under `[registry.\"{host}\"]`")
         }
-        rustls::Error::AlertReceived(alert) => format!("it ends the handshake with {alert:?}; does it ask for a keypair?"),
+        rustls::Error::AlertReceived(alert) => {
+            format!("it ends the handshake with {alert:?}; does it ask for a keypair?")
+        }
         other => other.to_string(),
     }
 }

@@ -318,14 +318,7 @@ impl Upload<'_> {
     }
 
     /// One request with the bytes from `start` to `end` as its body.
-    async fn exchange(
-        &self,
-        method: Method,
-        url: Url,
-        start: u64,
-        end: u64,
-        whole: bool,
-    ) -> Result<Response, Setback> {
+    async fn exchange(&self, method: Method, url: Url, start: u64, end: u64, whole: bool) -> Result<Response, Setback> {
         let call = self.call(method.clone(), url.clone());
         let idle = self.client.options().idle_timeout;
         let authorization = self.client.authorize(&call).await.map_err(Setback::Final)?;
