@@ -6,6 +6,8 @@
 //! head of `storage/fs.rs`. Everything that comes in is hostile until a type says otherwise: [`Name`], [`Tag`],
 //! `archipel_oci::Digest`.
 //!
+//! Beside the protocol there is a web page, under `page`.
+//!
 //! Manifests are kept and served byte for byte, with the type they were pushed with. Blobs pass through in pieces; no
 //! request holds more than a few of them, or one manifest, in memory.
 #![forbid(unsafe_code)]
@@ -15,6 +17,7 @@ mod catalog;
 mod error;
 mod manifest;
 mod name;
+mod page;
 mod referrer;
 mod route;
 mod server;

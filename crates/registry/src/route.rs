@@ -28,6 +28,11 @@ pub(crate) enum Route {
     Referrers(Name, String),
 }
 
+/// Whether a path is the protocol's; the others are pages.
+pub(crate) fn is_protocol(path: &str) -> bool {
+    path == "/v2" || path.starts_with("/v2/")
+}
+
 /// Reads the path of a request to `/v2`.
 pub(crate) fn parse(path: &str) -> Result<Route> {
     let unknown = || Error::new(Code::NotFound, format!("`{path}` is not an endpoint of the distribution API"));

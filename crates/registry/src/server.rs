@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::error::{Code, Error, Result};
 use crate::route::{self, Query, Route};
 use crate::storage::Storage;
-use crate::{blob, catalog, manifest, referrer, tag, upload};
+use crate::{blob, catalog, manifest, page, referrer, tag, upload};
 
 /// How long requests that run have to end after the server was told to stop. What is cut off then is an upload that can
 /// be gone on with, or a download that can.
@@ -93,9 +93,13 @@ impl<S: Storage> Registry<S> {
 
     async fn dispatch(&self, request: Request) -> Result<Response> {
         let storage = &*self.storage;
-        let route = route::parse(request.uri().path())?;
+        let path = request.uri().path();
         let query = Query::new(request.uri().query());
         let method = request.method().clone();
+        if !route::is_protocol(path) {
+            return Ok(page::answer(storage, &method, path, &query, request.headers()).await);
+        }
+        let route = route::parse(path)?;
         match (route, method) {
             (Route::Ping, Method::GET | Method::HEAD) => Ok(json(StatusCode::OK, "{}".into())),
             (Route::Catalog, Method::GET | Method::HEAD) => catalog::list(storage, &query).await,
