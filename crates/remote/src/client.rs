@@ -51,11 +51,14 @@ pub struct Client {
     inner: Arc<Inner>,
 }
 
+/// A place, and what it mirrors.
+type PlaceKey = (String, Option<String>);
+
 struct Inner {
     config: Config,
     credentials: Credentials,
     options: Options,
-    endpoints: Mutex<HashMap<(String, Option<String>), Arc<Endpoint>>>,
+    endpoints: Mutex<HashMap<PlaceKey, Arc<Endpoint>>>,
     /// One per kind of trust. Made at the first use: reading the system's root certificates takes longer than everything
     /// that a build without a remote registry does here.
     http: tokio::sync::Mutex<HashMap<Trust, reqwest::Client>>,

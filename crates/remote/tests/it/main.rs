@@ -1,7 +1,10 @@
-//! The client against scripted registries.
+//! The client against scripted registries, and against Debian's `docker-registry` where that is installed.
+#![expect(clippy::unwrap_used, reason = "the helpers of tests panic like the tests")]
 
 mod auth;
+mod helper;
 mod network;
+mod peer;
 mod pull;
 mod push;
 mod server;
