@@ -26,24 +26,36 @@ const LONGEST_LIFE: u64 = 3600;
 
 /// What a request needs to be allowed to do: resources (`repository:a/b`) with actions (`pull`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Scope(BTreeMap<String, BTreeSet<String>>);
+pub(crate) struct Scope {
+    resources: BTreeMap<String, BTreeSet<String>>,
+    /// The repository that the request is about, which decides whose credentials are used.
+    repository: String,
+}
 
 impl Scope {
     pub(crate) fn pull(repository: &str) -> Self {
-        Self::default().and(repository, &["pull"])
+        Self::of(repository, &["pull"])
     }
 
     pub(crate) fn push(repository: &str) -> Self {
-        Self::default().and(repository, &["pull", "push"])
+        Self::of(repository, &["pull", "push"])
     }
 
     pub(crate) fn delete(repository: &str) -> Self {
-        Self::default().and(repository, &["delete", "pull"])
+        Self::of(repository, &["delete", "pull"])
+    }
+
+    fn of(repository: &str, actions: &[&str]) -> Self {
+        Self { repository: repository.to_owned(), ..Self::default() }.and(repository, actions)
+    }
+
+    pub(crate) fn repository(&self) -> &str {
+        &self.repository
     }
 
     /// The same, and `actions` on one more repository.
     pub(crate) fn and(mut self, repository: &str, actions: &[&str]) -> Self {
-        let entry = self.0.entry(format!("repository:{repository}")).or_default();
+        let entry = self.resources.entry(format!("repository:{repository}")).or_default();
         entry.extend(actions.iter().map(|&a| a.to_owned()));
         self
     }
@@ -53,7 +65,7 @@ impl Scope {
         let mut scope = Self::default();
         for word in text.split_ascii_whitespace() {
             if let Some((resource, actions)) = word.rsplit_once(':') {
-                let entry = scope.0.entry(resource.to_owned()).or_default();
+                let entry = scope.resources.entry(resource.to_owned()).or_default();
                 entry.extend(actions.split(',').map(str::to_owned));
             }
         }
@@ -61,17 +73,20 @@ impl Scope {
     }
 
     fn merge(&mut self, other: Self) {
-        for (resource, actions) in other.0 {
-            self.0.entry(resource).or_default().extend(actions);
+        for (resource, actions) in other.resources {
+            self.resources.entry(resource).or_default().extend(actions);
         }
     }
 
     fn covers(&self, other: &Self) -> bool {
-        other.0.iter().all(|(resource, actions)| self.0.get(resource).is_some_and(|own| own.is_superset(actions)))
+        other
+            .resources
+            .iter()
+            .all(|(resource, actions)| self.resources.get(resource).is_some_and(|own| own.is_superset(actions)))
     }
 
     fn words(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(|(resource, actions)| {
+        self.resources.iter().map(|(resource, actions)| {
             format!("{resource}:{}", actions.iter().map(String::as_str).collect::<Vec<_>>().join(","))
         })
     }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use archipel_oci::{Descriptor, Digest, Hasher, Reference};
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt, try_unfold};
-use reqwest::header::{CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, Response, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -78,7 +78,7 @@ impl Client {
     /// Whether the registry itself (no mirror) has a blob.
     pub async fn blob_exists(&self, reference: &Reference, digest: &Digest) -> Result<bool, Error> {
         let origin = self.origin(reference.registry())?;
-        self.blob_exists_at(&origin, reference, digest).await
+        self.blob_exists_at(&origin, reference, digest, None).await
     }
 
     pub(crate) async fn blob_exists_at(
@@ -86,12 +86,18 @@ impl Client {
         origin: &Endpoint,
         reference: &Reference,
         digest: &Digest,
+        size: Option<u64>,
     ) -> Result<bool, Error> {
         let url = origin.url(reference.repository(), &format!("blobs/{digest}"));
         let subject = subject(reference, digest);
         let call = Call::new(origin, Method::HEAD, url, Scope::push(reference.repository()), &subject);
         match self.send(&call, 0).await {
-            Ok(_) => Ok(true),
+            // Something that answers to everything (a login page) does not have the blob.
+            Ok(reply) => {
+                let length = reply.headers.get(CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
+                // Zero is what some say for "this answer has no body".
+                Ok(size.zip(length).is_none_or(|(size, length)| size == length || length == 0))
+            }
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(error),
         }
@@ -214,7 +220,7 @@ impl Download {
 
     async fn open(&mut self, endpoint: Arc<Endpoint>) -> Result<(), Error> {
         // A semaphore of ours is never closed.
-        let permit = endpoint.blobs.clone().acquire_owned().await.ok();
+        let permit = endpoint.downloads.clone().acquire_owned().await.ok();
         let url = endpoint.url(&self.repository, &format!("blobs/{}", self.digest));
         let scope = Scope::pull(&endpoint.repository(&self.repository));
         let mut call = Call::new(&endpoint, Method::GET, url, scope, &self.subject);

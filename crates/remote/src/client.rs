@@ -37,7 +37,7 @@ impl Default for Options {
         Self {
             user_agent: concat!("archipel/", env!("CARGO_PKG_VERSION")).to_owned(),
             max_requests_per_host: 6,
-            connect_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),
             chunk_size: None,
             retry: Retry::default(),

@@ -35,9 +35,10 @@ pub struct Config {
 pub struct RegistryConfig {
     /// Where to ask first when reading: `HOST[:PORT][/PREFIX]`, in this order, then the registry itself.
     pub mirrors: Vec<String>,
-    /// Plain HTTP. Without a word, a registry on loopback is spoken to in plain HTTP and every other one in HTTPS.
+    /// Plain HTTP. Without a word, a registry on loopback is spoken to in plain HTTP, unless certificates are named for it,
+    /// and every other one in HTTPS.
     pub http: Option<bool>,
-    /// HTTPS without looking at the certificate.
+    /// HTTPS without looking at the certificate. Says nothing where plain HTTP is spoken.
     pub insecure: bool,
     /// Files with more root certificates, PEM.
     pub ca: Vec<PathBuf>,
@@ -111,7 +112,9 @@ impl Config {
 
     /// Whether a host is spoken to in plain HTTP.
     pub(crate) fn plain(&self, host: &str) -> bool {
-        self.registry.get(host).and_then(|r| r.http).unwrap_or_else(|| is_loopback(host))
+        let own = self.registry.get(host);
+        let certificates = own.is_some_and(|r| !r.ca.is_empty() || r.keypair.is_some());
+        own.and_then(|r| r.http).unwrap_or_else(|| is_loopback(host) && !certificates)
     }
 
     /// Whom to believe, and who to be, at a host.

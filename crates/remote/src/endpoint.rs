@@ -31,7 +31,9 @@ pub(crate) struct Endpoint {
     mirror_of: Option<String>,
     pub(crate) trust: Trust,
     pub(crate) session: Session,
-    pub(crate) blobs: Arc<Semaphore>,
+    /// Blobs on their way to us. Apart from those on their way from us, so that a copy within one host cannot wait for itself.
+    pub(crate) downloads: Arc<Semaphore>,
+    pub(crate) uploads: Semaphore,
     pub(crate) small: Semaphore,
     answered: AtomicBool,
 }
@@ -58,7 +60,8 @@ impl Endpoint {
             mirror_of: mirror_of.map(str::to_owned),
             trust: config.trust(host),
             session: Session::default(),
-            blobs: Arc::new(Semaphore::new(options.max_requests_per_host.max(1))),
+            downloads: Arc::new(Semaphore::new(options.max_requests_per_host.max(1))),
+            uploads: Semaphore::new(options.max_requests_per_host.max(1)),
             small: Semaphore::new(SMALL_REQUESTS),
             answered: AtomicBool::new(false),
         })

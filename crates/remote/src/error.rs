@@ -30,12 +30,14 @@ pub enum Error {
         fault: Fault,
     },
     /// The registry answers, and does not have it.
-    #[error("{registry}: {subject}: not found")]
+    #[error("{registry}: {subject}: not found at {url}")]
     NotFound {
         /// The registry as the user names it.
         registry: String,
         /// What was asked for.
         subject: String,
+        /// The address that was asked, without its query.
+        url: String,
     },
     /// The registry answers no.
     #[error("{registry}: {subject}: the registry refused with status {status}{}", Complaints(.complaints))]

@@ -82,6 +82,7 @@ impl<'a> Call<'a> {
         let status = response.status();
         // Credentials matter only where they were sent: a storage that a redirect led to has its own reasons.
         let ours = self.endpoint.owns(response.url());
+        let url = bare(response.url());
         let complaints = read_complaints(response, idle).await;
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if ours => {
@@ -92,7 +93,7 @@ impl<'a> Call<'a> {
                 })
             }
             StatusCode::NOT_FOUND => {
-                Error::NotFound { registry: self.endpoint.name.clone(), subject: self.subject.to_owned() }
+                Error::NotFound { registry: self.endpoint.name.clone(), subject: self.subject.to_owned(), url }
             }
             _ => Error::Refused {
                 registry: self.endpoint.name.clone(),
@@ -307,9 +308,7 @@ impl Client {
     /// must not stand in the way of a public image. The reason is kept for that case.
     async fn credential(&self, call: &Call<'_>, again: bool) -> Option<crate::Credential> {
         let endpoint = call.endpoint;
-        // Under a mirror's prefix, a namespaced key means what the mirror is asked for.
-        let repository = call.url.path().trim_start_matches("/v2/");
-        match self.credentials().find(&endpoint.host, repository, again).await {
+        match self.credentials().find(&endpoint.host, call.scope.repository(), again).await {
             Ok(found) => {
                 endpoint.session.set_note(None);
                 found
@@ -403,13 +402,22 @@ impl Client {
     }
 }
 
+/// An address without its query, which may carry a signature.
+fn bare(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.to_string()
+}
+
 /// What a failed exchange was, and whether it may go better next time.
 pub(crate) fn fault_of(error: &reqwest::Error, url: &Url, endpoint: &Endpoint) -> (Fault, bool) {
     let host = host_of(url);
     // In messages about TLS the host is the one to configure, which is not the address for Docker Hub.
     let configured = if endpoint.owns(url) { &endpoint.host } else { &host };
+    // A host that cannot be reached at all is not going to be in a second; one that has answered may come back.
+    let reachable = !error.is_connect() || endpoint.has_answered();
     if error.is_timeout() {
-        return (Fault::Timeout { host }, true);
+        return (Fault::Timeout { host }, reachable);
     }
     let mut reason = error.to_string();
     let mut next = error.source();
@@ -431,9 +439,7 @@ pub(crate) fn fault_of(error: &reqwest::Error, url: &Url, endpoint: &Endpoint) -
     if error.is_dns() {
         return (Fault::Dns { host }, false);
     }
-    // A host that cannot be reached at all is not going to be in a second; a connection that breaks may come back.
-    let again = !error.is_builder() && (!error.is_connect() || endpoint.has_answered());
-    (Fault::Broken { host, reason }, again)
+    (Fault::Broken { host, reason }, reachable && !error.is_builder())
 }
 
 /// Reads an answer; nothing if it has more than `limit` bytes.

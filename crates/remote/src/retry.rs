@@ -19,7 +19,7 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 5, first_wait: Duration::from_millis(200), longest_wait: Duration::from_secs(60) }
+        Self { attempts: 5, first_wait: Duration::from_millis(200), longest_wait: Duration::from_secs(30) }
     }
 }
 

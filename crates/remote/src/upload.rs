@@ -7,11 +7,13 @@ use std::time::Duration;
 use archipel_oci::{Descriptor, Reference};
 use bytes::Bytes;
 use futures_util::stream::unfold;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, LOCATION, RANGE};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RANGE,
+};
 use reqwest::{Body, Method, Response, StatusCode, Url};
 use tokio::sync::mpsc;
 
-use crate::auth::Scope;
+use crate::auth::{Authorization, Scope};
 use crate::blob::{PROGRESS, subject};
 use crate::endpoint::{Endpoint, host_of};
 use crate::request::{Call, MAX_ERROR_BODY, fault_of};
@@ -29,6 +31,8 @@ const SMALLEST_PIECE: u64 = 256 * 1024;
 
 /// The first size of pieces after a registry calls one request too large.
 const FIRST_PIECE: u64 = 16 * 1024 * 1024;
+
+const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
 /// Something that can be read again from any offset, as a retry needs. A function that opens is one, so are a path and bytes.
 pub trait BlobSource: Send + Sync {
@@ -79,6 +83,8 @@ pub enum Pushed {
 struct Session {
     url: Url,
     offset: u64,
+    /// The least that it takes in one piece, the last one aside.
+    least: u64,
 }
 
 /// Why a piece did not arrive.
@@ -86,7 +92,7 @@ enum Setback {
     /// The connection, or a registry that is busy: the session may be resumed.
     Broken(Error, Option<Duration>),
     /// The token ran out on the way.
-    Unauthorized(HeaderMap, Error),
+    Unauthorized(HeaderMap, Option<Authorization>, Error),
     /// Too large for one request.
     TooLarge(Error),
     /// Sent elsewhere.
@@ -116,7 +122,7 @@ impl Client {
     ) -> Result<Pushed, Error> {
         let origin = self.origin(reference.registry())?;
         let subject = subject(reference, &descriptor.digest);
-        if self.blob_exists_at(&origin, reference, &descriptor.digest).await? {
+        if self.blob_exists_at(&origin, reference, &descriptor.digest, Some(descriptor.size)).await? {
             return Ok(Pushed::Existed);
         }
         let upload = Upload { client: self, origin: &origin, reference, descriptor, source, subject };
@@ -134,7 +140,7 @@ impl Client {
             }
         }
         // A semaphore of ours is never closed.
-        let _permit = origin.blobs.acquire().await;
+        let _permit = origin.uploads.acquire().await;
         upload.run(session).await?;
         Ok(Pushed::Uploaded { bytes: descriptor.size })
     }
@@ -185,7 +191,8 @@ impl Upload<'_> {
             .ok_or_else(|| call.protocol("the registry opens an upload and does not say where"))?;
         let location = String::from_utf8_lossy(location.as_bytes());
         let url = self.origin.follow(from, &location).map_err(|reason| call.protocol(reason))?;
-        Ok(Session { url, offset: 0 })
+        let least = headers.get(CHUNK_MIN_LENGTH).and_then(|l| l.to_str().ok()?.parse().ok()).unwrap_or(0);
+        Ok(Session { url, offset: 0, least })
     }
 
     /// Best effort: registries collect what is left over.
@@ -201,7 +208,7 @@ impl Upload<'_> {
         let mut piece = options.chunk_size;
         let mut attempts = Attempts::new(&options.retry);
         let mut renewed_at = None;
-        let mut broken_at = 0;
+        let mut farthest = 0;
         let mut session = match session {
             Some(session) => session,
             None => self.start().await?,
@@ -221,13 +228,12 @@ impl Upload<'_> {
                     }
                     session.url = url;
                 }
-                Setback::Unauthorized(headers, error) => {
+                Setback::Unauthorized(headers, stale, error) => {
                     // Once at one place of the blob: a fresh token that is not taken is a refusal.
                     if renewed_at.replace(session.offset) == Some(session.offset) {
                         return Err(error);
                     }
                     let call = self.call(Method::PUT, session.url.clone());
-                    let stale = self.client.authorize(&call).await?;
                     if self.client.renew(&call, &headers, stale.as_ref()).await?.is_none() {
                         return Err(error);
                     }
@@ -246,9 +252,6 @@ impl Upload<'_> {
                     }
                 }
                 Setback::Broken(error, wait) => {
-                    if session.offset >= broken_at + PROGRESS {
-                        attempts.reset();
-                    }
                     if !attempts.again(wait).await {
                         return Err(error);
                     }
@@ -260,7 +263,11 @@ impl Upload<'_> {
                         Err(Error::Network { .. }) => return Err(error),
                         Err(other) => return Err(other),
                     }
-                    broken_at = session.offset;
+                    // Against the farthest, so that a registry that loses what it kept cannot go on forever.
+                    if session.offset >= farthest + PROGRESS {
+                        attempts.reset();
+                    }
+                    farthest = farthest.max(session.offset);
                 }
             }
         }
@@ -269,6 +276,7 @@ impl Upload<'_> {
     /// Sends the next piece, or all, or the end. Whether that was the end.
     async fn advance(&self, session: &mut Session, piece: Option<u64>) -> Result<bool, Setback> {
         let size = self.descriptor.size;
+        let piece = piece.map(|piece| piece.max(session.least));
         let whole = session.offset == 0 && piece.is_none_or(|piece| piece >= size);
         let commit = whole || session.offset == size;
         let end = if whole { size } else { size.min(session.offset.saturating_add(piece.unwrap_or(u64::MAX))) };
@@ -281,11 +289,13 @@ impl Upload<'_> {
         if commit {
             return Ok(true);
         }
-        // The registry may have taken less than it was sent.
-        session.offset = end;
-        if let Some(kept) = kept(response.headers()) {
-            session.offset = kept.min(end);
+        // The registry may have taken less than it was sent, but not nothing.
+        let kept = kept(response.headers()).map_or(end, |kept| kept.min(end));
+        if kept <= session.offset {
+            let call = self.call(Method::PATCH, session.url.clone());
+            return Err(Setback::Broken(call.protocol("the registry accepts bytes and does not keep them"), None));
         }
+        session.offset = kept;
         self.moved(session, &response).map_err(Setback::Final)?;
         Ok(false)
     }
@@ -310,7 +320,8 @@ impl Upload<'_> {
             session.offset = kept;
             return Ok(true);
         }
-        if self.client.blob_exists_at(self.origin, self.reference, &self.descriptor.digest).await? {
+        let size = Some(self.descriptor.size);
+        if self.client.blob_exists_at(self.origin, self.reference, &self.descriptor.digest, size).await? {
             return Ok(false);
         }
         *session = self.start().await?;
@@ -376,7 +387,7 @@ impl Upload<'_> {
         let ours = self.origin.owns(response.url());
         let error = call.refusal(response, authorization.as_ref(), idle).await;
         Err(match status {
-            StatusCode::UNAUTHORIZED if ours => Setback::Unauthorized(headers, error),
+            StatusCode::UNAUTHORIZED if ours => Setback::Unauthorized(headers, authorization, error),
             StatusCode::PAYLOAD_TOO_LARGE => Setback::TooLarge(error),
             // The session is not where we believe it is, or gone: asking helps.
             StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_FOUND => Setback::Broken(error, None),

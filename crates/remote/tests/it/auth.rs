@@ -175,6 +175,33 @@ async fn an_identity_token_is_posted() {
 }
 
 #[tokio::test]
+async fn credentials_of_a_namespace_serve_all_of_an_upload() {
+    let content = Bytes::from_static(b"layer");
+    let digest = Digest::of(&content);
+    let put = format!("/elsewhere/1?digest={}", digest.as_str().replace(':', "%3A"));
+    let basic = || "Basic realm=\"x\"";
+    let server = Server::new(vec![
+        on("HEAD", format!("/v2/team/app/blobs/{digest}"), 401).header("WWW-Authenticate", basic()),
+        on("HEAD", format!("/v2/team/app/blobs/{digest}"), 404),
+        on("POST", "/v2/team/app/blobs/uploads/", 202).header("Location", "/elsewhere/1"),
+        on("PUT", &put, 401).header("WWW-Authenticate", basic()),
+        on("GET", "/elsewhere/1", 204).header("Range", "0-4"),
+        on("PUT", &put, 201),
+    ]);
+    let file = format!(
+        r#"{{"auths":{{"{0}":{{"username":"all","password":"x"}},"{0}/team":{{"username":"me","password":"kept"}}}}}}"#,
+        server.host
+    );
+    let client = Client::new(Config::default(), Credentials::parse(&[("f".into(), file)]).unwrap(), options());
+    let wanted = reference(&server.host, "team/app");
+    // As a task of its own: what a scheduler does.
+    let pushed = tokio::spawn(async move { client.push_blob(&wanted, &blob(&content), &content, &[]).await });
+    pushed.await.unwrap().unwrap();
+    let sent: Vec<_> = server.done().iter().filter_map(|s| s.header("authorization").map(str::to_owned)).collect();
+    assert_eq!(sent, vec!["Basic bWU6a2VwdA=="; 5]);
+}
+
+#[tokio::test]
 async fn a_helper_that_does_not_run_is_told_only_when_it_matters() {
     let path = "/v2/a/manifests/1";
     let server = Server::new(vec![

@@ -37,6 +37,14 @@ async fn what_is_there_is_not_sent() {
 }
 
 #[tokio::test]
+async fn something_of_another_size_is_not_it() {
+    let server =
+        Server::new(vec![head(200).header("Content-Length", "9"), opens(), on("PUT", put("/upload/1?state=x&"), 201)]);
+    assert_eq!(push(&client(), &server.host, &[]).await.unwrap(), SENT);
+    server.done();
+}
+
+#[tokio::test]
 async fn one_request_sends_it() {
     // The address is of another scheme and host than the one that was spoken to: absolute ones are used as they are.
     let server = Server::new(vec![
@@ -181,6 +189,27 @@ async fn pieces_when_told() {
     assert_eq!(push(&client, &server.host, &[]).await.unwrap(), SENT);
     let seen = server.done();
     assert_eq!((&seen[5].body[..], seen[5].header("content-range")), (&CONTENT[20..], Some("20-21")));
+}
+
+#[tokio::test]
+async fn pieces_are_as_large_as_the_registry_wants_and_must_be_kept() {
+    let forgets = || on("PATCH", "/upload/1?state=x", 202).header("Range", "0-9");
+    let asked = || on("GET", "/upload/1?state=x", 204).header("Range", "0-9");
+    let server = Server::new(vec![
+        head(404),
+        opens().header("OCI-Chunk-Min-Length", "15"),
+        forgets(),
+        forgets(),
+        asked(),
+        forgets(),
+        asked(),
+        forgets(),
+    ]);
+    let client = Client::new(Default::default(), Default::default(), Options { chunk_size: Some(5), ..options() });
+    let error = push(&client, &server.host, &[]).await.unwrap_err();
+    assert!(error.to_string().contains("does not keep them"), "{error}");
+    let seen = server.done();
+    assert_eq!((seen[2].header("content-range"), seen[3].header("content-range")), (Some("0-14"), Some("10-21")));
 }
 
 #[tokio::test]
