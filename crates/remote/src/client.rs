@@ -9,6 +9,7 @@ use archipel_oci::Reference;
 use reqwest::Method;
 
 use crate::auth::Scope;
+use crate::credentials::normal;
 use crate::endpoint::Endpoint;
 use crate::request::{Call, MAX_ERROR_BODY};
 use crate::tls::{self, Trust};
@@ -78,7 +79,7 @@ impl Client {
         credentials.insert(registry, user, secret.clone());
         // Apart, so that no token of before answers for the new password.
         let client = Self::new(self.inner.config.clone(), credentials, self.inner.options.clone());
-        let endpoint = client.origin(registry)?;
+        let endpoint = client.origin(&normal(registry))?;
         let subject = format!("login as {user}");
         let call = Call::new(&endpoint, Method::GET, endpoint.top(""), Scope::default(), &subject);
         client.send(&call, MAX_ERROR_BODY).await.map(|_| ())

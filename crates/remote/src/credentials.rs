@@ -13,6 +13,7 @@ use base64::{alphabet, engine::DecodePaddingMode};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::authfile::AuthDocument;
 use crate::helper;
 
 /// The key that Docker writes for Docker Hub.
@@ -189,7 +190,8 @@ impl Credentials {
 
     /// Writes credentials to a Docker `config.json`, or to the helper that it names for this registry.
     pub async fn store(path: &Path, registry: &str, user: &str, secret: &Secret) -> Result<(), CredentialsError> {
-        let mut file = crate::authfile::AuthDocument::open(path)?;
+        let registry = &normal(registry);
+        let mut file = AuthDocument::open(path)?;
         if let Some(name) = file.helper(registry) {
             return helper::store(&name, file_key(registry), user, secret).await;
         }
@@ -201,11 +203,12 @@ impl Credentials {
     /// Removes the credentials of a registry from a Docker `config.json` and from the helper that it names. Whether there
     /// were any in the file.
     pub async fn erase(path: &Path, registry: &str) -> Result<bool, CredentialsError> {
-        let mut file = crate::authfile::AuthDocument::open(path)?;
+        let registry = &normal(registry);
+        let mut file = AuthDocument::open(path)?;
         if let Some(name) = file.helper(registry) {
             helper::erase(&name, file_key(registry)).await?;
         }
-        let erased = file.remove(&normal(registry));
+        let erased = file.remove(registry);
         if erased {
             file.save()?;
         }

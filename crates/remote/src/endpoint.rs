@@ -104,7 +104,8 @@ impl Endpoint {
             return Err(format!("the registry sends us to an address of the kind `{}`", to.scheme()));
         }
         if from.scheme() == "https" && to.scheme() == "http" {
-            if to.host_str() != from.host_str() || to.port().is_some() && to.port() != from.port() {
+            let same_port = to.port().is_none_or(|port| Some(port) == from.port_or_known_default());
+            if to.host_str() != from.host_str() || !same_port {
                 return Err(format!("the registry sends us from HTTPS to plain HTTP at {}", host_of(&to)));
             }
             // Both are known to be valid for this kind of address.
@@ -161,6 +162,8 @@ mod tests {
         let from = here.url("a", "blobs/uploads/");
         assert_eq!(here.follow(&from, "/v2/x?y=1").unwrap().as_str(), "https://r.example/v2/x?y=1");
         assert_eq!(here.follow(&from, "http://r.example/x").unwrap().as_str(), "https://r.example/x");
+        assert_eq!(here.follow(&from, "http://r.example:443/x").unwrap().as_str(), "https://r.example/x");
+        assert!(here.follow(&from, "http://r.example:8080/x").is_err());
         assert!(here.follow(&from, "http://other.example/x").unwrap_err().contains("plain HTTP"));
         assert!(here.follow(&from, "file:///etc/passwd").is_err());
         assert!(here.owns(&from) && !here.owns(&Url::parse("https://r.example:444/").unwrap()));

@@ -83,7 +83,17 @@ impl<'a> Call<'a> {
         // Credentials matter only where they were sent: a storage that a redirect led to has its own reasons.
         let ours = self.endpoint.owns(response.url());
         let url = bare(response.url());
+        let plain = response.url().scheme() == "http";
+        let host = host_of(response.url());
         let complaints = read_complaints(response, idle).await;
+        // What a Go program says that listens with TLS: half of all registries.
+        if plain && complaints.iter().any(|c| c.message.contains("HTTP request to an HTTPS server")) {
+            let reason = format!(
+                "it was spoken to in plain HTTP and wants TLS; set `http = false` under `[registry.\"{}\"]`",
+                self.endpoint.host
+            );
+            return self.network(Fault::Tls { host, reason });
+        }
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if ours => {
                 self.auth(match authorization.and_then(|a| a.user.clone().map(|user| (user, a.basic))) {

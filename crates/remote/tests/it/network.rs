@@ -65,6 +65,15 @@ async fn nobody_and_nowhere_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_registry_that_wants_tls_is_named() {
+    let said = "Client sent an HTTP request to an HTTPS server.\n";
+    let server = Server::new(vec![on("GET", "/v2/a/manifests/1", 400).body(said)]);
+    let error = client().manifest(&reference(&server.host, "a:1")).await.unwrap_err();
+    assert!(matches!(fault(&error), Fault::Tls { .. }), "{error}");
+    assert!(error.to_string().contains("`http = false`"), "{error}");
+}
+
+#[tokio::test]
 async fn redirects_have_an_end() {
     let server = Server::new((0..6).map(|_| on("GET", "/v2/a/manifests/1", 302).header("Location", "1")).collect());
     let error = client().manifest(&reference(&server.host, "a:1")).await.unwrap_err();
