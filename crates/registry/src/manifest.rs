@@ -8,7 +8,6 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -18,7 +17,7 @@ use crate::name::{Name, Tag, Target, TargetError};
 use crate::route::Query;
 use crate::server::{CONTENT_DIGEST, empty, set};
 use crate::storage::{NewManifest, Storage, StoredManifest};
-use crate::upload::refuse;
+use crate::upload::{next, refuse};
 
 /// How many missing digests an error names: enough to see what is wrong.
 const NAMED: usize = 10;
@@ -166,8 +165,7 @@ async fn read(request: Request) -> Result<Bytes> {
     let (parts, body) = request.into_parts();
     let mut stream = body.into_data_stream();
     let mut bytes = BytesMut::new();
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|e| invalid(format!("the body ended early: {e}")))?;
+    while let Some(chunk) = next(&mut stream).await? {
         if bytes.len() + chunk.len() > MAX_MANIFEST_SIZE {
             let rest = Request::from_parts(parts, Body::from_stream(stream));
             return refuse(rest, too_large()).await.map(|_| Bytes::new());

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -76,10 +76,14 @@ impl<S: Storage> Registry<S> {
     }
 
     async fn answer(&self, request: Request) -> Response {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let started = Instant::now();
         let mut response = match self.dispatch(request).await {
             Ok(response) => response,
             Err(error) => error.into_response(),
         };
+        let (status, elapsed) = (response.status().as_u16(), started.elapsed());
+        tracing::debug!(%method, path, status, ?elapsed);
         let headers = response.headers_mut();
         // Clients of the time before the OCI tell a registry by this.
         headers.insert(

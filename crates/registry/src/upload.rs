@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use archipel_oci::Digest;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::Response;
@@ -20,7 +20,7 @@ use crate::storage::{Storage, Upload};
 /// What is gathered before it is given to the storage.
 const BATCH: usize = 512 * 1024;
 
-/// How long a client may send nothing. What it sent is kept.
+/// How long a client may send nothing. What an upload got before is kept.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// How much of a body is read after it was refused. A client that still sends when the connection closes does not see the
@@ -215,16 +215,10 @@ async fn receive(upload: &mut impl Upload, body: Body, declared: Option<u64>) ->
     let mut gathered = 0;
     let mut total: u64 = 0;
     let end = loop {
-        let bytes = match tokio::time::timeout(SILENCE, stream.next()).await {
-            Ok(Some(Ok(bytes))) => bytes,
+        let bytes = match next(&mut stream).await {
+            Ok(Some(bytes)) => bytes,
             Ok(None) => break Ok(()),
-            Ok(Some(Err(error))) => {
-                break Err(Error::new(Code::BlobUploadInvalid, format!("the body ended early: {error}")));
-            }
-            Err(_) => {
-                let detail = format!("no data for {} seconds; what came is kept", SILENCE.as_secs());
-                break Err(Error::new(Code::Timeout, detail));
-            }
+            Err(error) => break Err(error),
         };
         total += bytes.len() as u64;
         if declared.is_some_and(|declared| total > declared) {
@@ -248,13 +242,23 @@ async fn receive(upload: &mut impl Upload, body: Body, declared: Option<u64>) ->
     Ok(())
 }
 
+/// The next bytes of a body, or `None` at its end.
+pub(crate) async fn next(stream: &mut BodyDataStream) -> Result<Option<Bytes>> {
+    match tokio::time::timeout(SILENCE, stream.next()).await {
+        Ok(bytes) => bytes
+            .transpose()
+            .map_err(|error| Error::new(Code::BlobUploadInvalid, format!("the body ended early: {error}"))),
+        Err(_) => Err(Error::new(Code::Timeout, format!("nothing came for {} seconds", SILENCE.as_secs()))),
+    }
+}
+
 /// Answers with an error after reading what the client is sending, so that it gets to see the answer.
 pub(crate) async fn refuse(request: Request, error: Error) -> Result<Response> {
     // A client that waits for leave to send is told no at once.
     if !request.headers().contains_key(header::EXPECT) {
         let mut stream = request.into_body().into_data_stream();
         let mut read = 0;
-        while let Ok(Some(Ok(bytes))) = tokio::time::timeout(SILENCE, stream.next()).await {
+        while let Ok(Some(bytes)) = next(&mut stream).await {
             read += bytes.len() as u64;
             if read > REST {
                 break;
