@@ -14,12 +14,25 @@
 //! Everything that happens is told as an [`Event`]; nothing here prints.
 #![forbid(unsafe_code)]
 
+mod container;
 mod engine;
 mod error;
 mod event;
+mod export;
+mod fetch;
+mod image;
+mod layout;
+mod parts;
+mod progress;
+mod pull;
+mod push;
 mod request;
+mod transfer;
 
+pub use container::{PullPolicy, RunRequest, Streams, Tmpfs, Volume};
 pub use engine::{Built, BuiltPlatform, Engine};
 pub use error::{Error, Place};
 pub use event::{Event, How, Outcome as StepOutcome, Sink, StepId, StepInfo, Stream, Warning};
+pub use pull::{Pull, Pulled};
 pub use request::{Compression, Context, Dockerfile, ImageOptions, Output, Request, Secret, SecretSource, SourceDateEpoch};
+pub use transfer::Location;
