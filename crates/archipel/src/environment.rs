@@ -114,9 +114,9 @@ impl Environment {
         self.default_platform.as_deref().map(|text| value::platform(text).map_err(told)).transpose()
     }
 
-    /// What docker takes where no `--progress` is given.
-    pub(crate) fn progress(&self) -> Result<Progress, Error> {
-        let Some(text) = &self.progress else { return Ok(Progress::Auto) };
+    /// The form of progress that a flag asks for, else the one that docker's variable does.
+    pub(crate) fn progress(&self, flag: Progress) -> Result<Progress, Error> {
+        let (Progress::Auto, Some(text)) = (flag, &self.progress) else { return Ok(flag) };
         Progress::from_str(text, false)
             .map_err(|_| Error::Usage(format!("BUILDKIT_PROGRESS: `{text}` is not a form of progress")))
     }

@@ -93,8 +93,27 @@ impl Error {
             Self::Usage(_) | Self::Config { .. } | Self::Build(Build::Request(_)) => status::USAGE,
             Self::Interrupted | Self::Build(Build::Interrupted) => status::INTERRUPTED,
             Self::Remote(e) | Self::Build(Build::Remote(e)) => remote_status(e),
-            Self::Sandbox(_) | Self::Build(Build::Sandbox(_)) => status::MACHINE,
+            Self::Sandbox(e) | Self::Build(Build::Sandbox(e)) => match e {
+                archipel_sandbox::Error::Exec { .. } => status::FAILED,
+                _ => status::MACHINE,
+            },
             Self::Build(_) | Self::Store(_) | Self::Credentials(_) | Self::Io { .. } | Self::Output(_) => status::FAILED,
+        }
+    }
+
+    /// The exit status of `run`, which leaves the low numbers to the container as docker does: 127 and 126 where the command
+    /// is not there or cannot be executed, 125 where it did not come to that.
+    pub(crate) fn status_of_run(&self) -> u8 {
+        use archipel_build::Error as Build;
+        match self {
+            Self::Sandbox(archipel_sandbox::Error::Exec { code, .. })
+            | Self::Build(Build::Sandbox(archipel_sandbox::Error::Exec { code, .. })) => {
+                u8::try_from(*code).unwrap_or(status::RUN_FAILED)
+            }
+            _ => match self.status() {
+                quiet @ (status::OK | status::INTERRUPTED) => quiet,
+                _ => status::RUN_FAILED,
+            },
         }
     }
 
@@ -103,10 +122,12 @@ impl Error {
         use archipel_build::Error as Build;
         match self {
             Self::Remote(e) | Self::Build(Build::Remote(e)) => remote_hint(e),
-            Self::Sandbox(_) | Self::Build(Build::Sandbox(_)) => {
-                Some("`archipel doctor` says what this machine lacks and the command that mends it".into())
-            }
-            Self::Store(_) | Self::Build(Build::Store(_)) => None,
+            Self::Sandbox(archipel_sandbox::Error::Exec { .. })
+            | Self::Build(Build::Sandbox(archipel_sandbox::Error::Exec { .. })) => None,
+            Self::Sandbox(e) | Self::Build(Build::Sandbox(e)) => Some(match e.remedy() {
+                Some(command) => format!("`{command}` mends it"),
+                None => "`archipel doctor` says what this machine lacks".into(),
+            }),
             Self::Build(Build::NoPlatform { .. }) => {
                 Some("leave the platform out of --platform, or use a base image that has it".into())
             }

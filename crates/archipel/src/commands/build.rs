@@ -65,7 +65,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME=CONTEXT")]
     pub(crate) build_context: Vec<String>,
     /// Network of RUN steps
-    #[arg(long, value_parser = ["default", "host", "none"])]
+    #[arg(long, value_parser = ["default", "host", "none"], value_name = "MODE")]
     pub(crate) network: Option<String>,
     /// Entry of /etc/hosts during RUN
     #[arg(long, value_parser = value::host, value_name = "NAME:ADDRESS")]
@@ -131,11 +131,7 @@ pub(super) fn run(args: Args, environment: &Environment) -> Result<u8, Error> {
     }
     let resolved = request::resolve(&args, environment)?;
     let request = &resolved.request;
-    let progress = match args.progress {
-        _ if args.quiet => Progress::Quiet,
-        Progress::Auto => environment.progress()?,
-        chosen => chosen,
-    };
+    let progress = if args.quiet { Progress::Quiet } else { environment.progress(args.progress)? };
     let view = View::new(progress, request.platforms.len(), environment);
     let sink = view.sink();
     let built = shared::on_engine(environment, |engine| async move { engine.build(request, &sink).await });

@@ -4,7 +4,7 @@
 use clap::Subcommand;
 
 use crate::environment::Environment;
-use crate::errors::{Error, status};
+use crate::errors::Error;
 
 mod build;
 mod copy;
@@ -59,9 +59,9 @@ impl Command {
         }
     }
 
-    /// `run` keeps its low numbers for the container and fails with one of its own.
-    pub(crate) fn status_of_failure(&self) -> Option<u8> {
-        matches!(self, Self::Run(_)).then_some(status::RUN_FAILED)
+    /// Whether the exit status is a container's.
+    pub(crate) fn runs_a_container(&self) -> bool {
+        matches!(self, Self::Run(_))
     }
 
     /// Does it; the exit status.

@@ -3,13 +3,14 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 
-use archipel_build::Engine;
+use archipel_build::{Engine, Sink};
 use archipel_oci::DOCKER_HUB;
 use archipel_remote::{Client, Options};
 use archipel_store::Store;
 
 use crate::environment::Environment;
 use crate::errors::Error;
+use crate::render::{Progress, View};
 use crate::runtime;
 
 /// `--format`.
@@ -39,6 +40,22 @@ where
     let engine = Engine::new(store(environment)?, client(environment)?, vec![]);
     let work = work(engine.clone());
     runtime::block_on_telling(async move { Ok(work.await?) }, move || engine.cancel())
+}
+
+/// The same, with what happens shown while it does.
+pub(super) fn on_engine_shown<T, F>(
+    environment: &Environment,
+    progress: Progress,
+    work: impl FnOnce(Engine, Sink) -> F,
+) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, archipel_build::Error>>,
+{
+    let view = View::new(environment.progress(progress)?, 0, environment);
+    let sink = view.sink();
+    let result = on_engine(environment, |engine| work(engine, sink));
+    view.finish(None);
+    result
 }
 
 /// A registry as `login` takes it: a name, or the address that docker shows.

@@ -11,13 +11,13 @@ pub(crate) fn parse(text: &str) -> Result<Output, String> {
     if text == "-" {
         return Ok(Output::Tar { dest: None });
     }
+    // docker: one field that is not a type is a folder to put the files in, whatever its name.
+    if !text.contains(',') && !text.starts_with("type=") {
+        return Ok(Output::Local { dest: text.into() });
+    }
     let mut fields = Fields::new(text)?;
     let Some(kind) = fields.take("type") else {
-        // docker: a text without `type=` is a folder to put the files in.
-        return match text.contains("type=") || text.contains(',') {
-            false => Ok(Output::Local { dest: text.into() }),
-            true => Err("no `type=`: one of local, tar, oci, docker, image, registry, cacheonly".into()),
-        };
+        return Err("no `type=`: one of local, tar, oci, docker, image, registry, cacheonly".into());
     };
     let dest = fields.take("dest");
     let output = match kind.as_str() {
@@ -69,12 +69,8 @@ impl Fields {
     fn new(text: &str) -> Result<Self, String> {
         let mut fields = vec![];
         for (key, value) in pairs(text)? {
-            match value {
-                Some(value) => fields.push((key, value)),
-                // The shorthand: a folder alone.
-                None if !text.contains(',') => {}
-                None => return Err(format!("`{key}` should be KEY=VALUE")),
-            }
+            let value = value.ok_or_else(|| format!("`{key}` should be KEY=VALUE"))?;
+            fields.push((key, value));
         }
         Ok(Self(fields))
     }
@@ -164,7 +160,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_named() {
         for (text, word) in [
-            ("dest=x", "type="),
+            ("dest=x,tar=true", "type="),
             ("type=local", "dest"),
             ("type=oci,tar=false", "dest"),
             ("type=zip,dest=x", "zip"),

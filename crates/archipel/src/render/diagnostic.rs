@@ -19,6 +19,11 @@ pub(crate) fn report(error: &Error, environment: &Environment) {
     let _ = stderr.write_all(shown.as_bytes());
 }
 
+/// Shows a warning on standard error.
+pub(crate) fn warn(message: &str) {
+    let _ = writeln!(std::io::stderr(), "warning: {message}");
+}
+
 /// An error as text.
 pub(crate) fn render(error: &Error, colours: bool) -> String {
     let renderer = if colours { Renderer::styled() } else { Renderer::plain() };

@@ -29,9 +29,12 @@ impl<W: Write + Send> Renderer for Json<W> {
     fn event(&self, event: Event) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Declared(info) => state.tell(&json!({
-                "event": "step", "step": info.id, "name": info.name, "platforms": info.platforms.iter().map(ToString::to_string).collect::<Vec<_>>(), "how": info.how,
-            })),
+            Event::Declared(info) => {
+                let platforms: Vec<String> = info.platforms.iter().map(ToString::to_string).collect();
+                state.tell(&json!({
+                    "event": "step", "step": info.id, "name": info.name, "platforms": platforms, "how": info.how,
+                }));
+            }
             Event::Started(id) => state.tell(&json!({ "event": "started", "step": id })),
             Event::Output { step, stream, bytes } => {
                 let is_error = stream == Stream::Stderr;
@@ -88,4 +91,46 @@ fn platform(one: &archipel_build::BuiltPlatform) -> Value {
         "platform": one.platform.to_string(), "how": one.how, "seconds": one.seconds, "layers": one.layers,
         "size": one.size, "digest": one.digest, "config": one.config,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use archipel_build::{How, StepInfo};
+
+    use super::*;
+
+    #[test]
+    fn one_object_per_line_and_no_character_cut() {
+        let json = Json::new(Vec::new());
+        let output = |bytes: &[u8]| Event::Output { step: StepId(1), stream: Stream::Stderr, bytes: bytes.to_vec() };
+        for event in [
+            Event::Declared(StepInfo {
+                id: StepId(1),
+                name: "[1/1] RUN true".into(),
+                platforms: vec!["linux/arm/v7".parse().unwrap()],
+                how: How::Emulated,
+            }),
+            Event::Started(StepId(1)),
+            output(b"gr\xc3"),
+            output(b"\xbcn\n"),
+            Event::Progress { step: StepId(1), done: 1, total: Some(2) },
+            Event::Finished {
+                step: StepId(1),
+                outcome: StepOutcome::Failed("exit status 1".into()),
+                elapsed: Duration::from_millis(1500),
+            },
+        ] {
+            json.event(event);
+        }
+        let text = String::from_utf8(json.0.into_inner().unwrap().out).unwrap();
+        insta::assert_snapshot!(text, @r#"
+        {"event":"step","step":1,"name":"[1/1] RUN true","platforms":["linux/arm/v7"],"how":"emulated"}
+        {"event":"started","step":1}
+        {"event":"output","step":1,"stream":"stderr","line":"grün"}
+        {"event":"progress","step":1,"done":1,"total":2}
+        {"event":"finished","step":1,"outcome":"failed","reason":"exit status 1","seconds":1.5}
+        "#);
+    }
 }

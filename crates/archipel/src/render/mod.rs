@@ -6,6 +6,7 @@ use std::sync::Arc;
 use archipel_build::{Built, Event, Sink};
 
 use crate::environment::Environment;
+use crate::errors::Error;
 
 pub(crate) mod diagnostic;
 mod json;
@@ -14,7 +15,7 @@ mod quiet;
 pub(crate) mod result;
 mod step;
 pub(crate) mod table;
-mod text;
+pub(crate) mod text;
 mod tty;
 
 /// `--progress`.
@@ -78,7 +79,12 @@ impl std::fmt::Debug for View {
 }
 
 /// Writes to standard output. What goes there is a result; an error is the caller's, broken pipes included.
-pub(crate) fn print(text: &str) -> Result<(), crate::errors::Error> {
+pub(crate) fn print(text: &str) -> Result<(), Error> {
+    print_bytes(text.as_bytes())
+}
+
+/// The same for bytes that are to come out as they are.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Error> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(crate::errors::Error::Output)
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(Error::Output)
 }

@@ -188,7 +188,29 @@ mod tests {
         plain.finish(Some(&result::example()));
         let text = String::from_utf8(plain.0.into_inner().unwrap().out).unwrap();
         let text = text.lines().map(without_time).collect::<Vec<_>>().join("\n");
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        #1 [linux/arm64 build 2/4] RUN make
+        #1 T one
+
+        #2 [linux/amd64 build 2/4] RUN make
+
+        #1 [linux/arm64 build 2/4] RUN make
+        #1 T two
+        #1 T three
+        #1 DONE 1.2s
+
+        #3 [linux/amd64 1/2] COPY a b
+        #3 CACHED
+        WARNING: careful
+
+        #2 [linux/amd64 build 2/4] RUN make
+        #2 ERROR: exit status 2
+
+        PLATFORM       RAN        TIME     LAYERS   SIZE      DIGEST
+        linux/amd64    native     1.3s     3        12.3 MB   sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb
+        linux/arm/v7   emulated   1m 23s   3        12.3 MB   sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d
+        index sha256:1bc04b5291c26a46d918139138b992d2de976d6851d0893b0476b85bfbdfc6e6
+        ");
     }
 
     /// `#1 0.003 one` -> `#1 T one`.

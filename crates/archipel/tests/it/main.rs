@@ -4,4 +4,5 @@ mod arguments;
 mod dockerfile;
 mod login;
 mod registry;
+mod story;
 mod util;

@@ -3,12 +3,12 @@
 use archipel_testkit::{Archipel, Finished};
 
 /// The binary, in a new home.
-pub fn archipel() -> Archipel {
+pub(crate) fn archipel() -> Archipel {
     Archipel::new(env!("CARGO_BIN_EXE_archipel"))
 }
 
 /// A transcript with the home's path, times, digests and ports replaced.
-pub fn transcript(archipel: &Archipel, finished: &Finished) -> String {
+pub(crate) fn transcript(archipel: &Archipel, finished: &Finished) -> String {
     let text = finished.transcript().replace(&archipel.home.path().display().to_string(), "[HOME]");
     text.lines().map(|line| clean(line) + "\n").collect()
 }
