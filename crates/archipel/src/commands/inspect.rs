@@ -1,0 +1,126 @@
+//! `archipel inspect`.
+
+use archipel_oci::{Descriptor, Document, ImageConfig, Manifest, RawManifest, Reference, is_attestation};
+use archipel_remote::Client;
+use archipel_store::Store;
+
+use super::shared;
+use crate::environment::Environment;
+use crate::errors::{Error, status};
+use crate::render::{self, table, text};
+use crate::runtime;
+
+/// Show which platforms an image has. An image of the store is shown as it is there, any other as its registry has it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    image: Reference,
+    /// Show the index or manifest itself, byte for byte
+    #[arg(long)]
+    raw: bool,
+}
+
+/// Shows it.
+pub(super) fn run(args: Args, environment: &Environment) -> Result<u8, Error> {
+    let (store, client) = (shared::store(environment)?, shared::client(environment)?);
+    runtime::block_on(async {
+        let place = Place { reference: args.image, store, client };
+        let top = place.top().await?;
+        if args.raw {
+            return render::print_bytes(top.bytes());
+        }
+        render::print(&place.describe(&top).await?)
+    })?;
+    Ok(status::OK)
+}
+
+/// A config is small; what is larger is no image's.
+const MAX_CONFIG: u64 = 8 << 20;
+
+/// Where manifests come from: the store if it has them, else the registry.
+struct Place {
+    reference: Reference,
+    store: Store,
+    client: Client,
+}
+
+impl Place {
+    async fn top(&self) -> Result<RawManifest, Error> {
+        match self.store.resolve_image(&self.reference)? {
+            Some(descriptor) => self.manifest(&descriptor).await,
+            None => Ok(self.client.manifest(&self.reference).await?),
+        }
+    }
+
+    async fn manifest(&self, descriptor: &Descriptor) -> Result<RawManifest, Error> {
+        match shared::stored_manifest(&self.store, descriptor)? {
+            Some(manifest) => Ok(manifest),
+            None => Ok(self.client.manifest(&self.reference.with_digest(descriptor.digest.clone())).await?),
+        }
+    }
+
+    /// What an image that stands alone is for: only its config says so. Something else than an image has none.
+    async fn platform(&self, config: &Descriptor) -> Result<String, Error> {
+        if config.size > MAX_CONFIG {
+            return Ok(String::new());
+        }
+        let bytes = match shared::stored_blob(&self.store, &config.digest)? {
+            Some(bytes) => bytes,
+            None => {
+                let (mut bytes, mut blob) = (vec![], self.client.blob(&self.reference, config, 0).await?);
+                while let Some(piece) = blob.chunk().await? {
+                    bytes.extend_from_slice(&piece);
+                }
+                bytes
+            }
+        };
+        let config = ImageConfig::parse(&bytes).ok().filter(|config| !config.os.is_empty());
+        Ok(config.map_or_else(String::new, |config| config.platform().to_string()))
+    }
+
+    async fn describe(&self, top: &RawManifest) -> Result<String, Error> {
+        let mut rows = vec![];
+        let mut others = 0;
+        match parse(top)? {
+            Document::Manifest(manifest) => {
+                let platform = self.platform(&manifest.config).await?;
+                rows.push(row(&platform, &manifest, top));
+            }
+            Document::Index(index) => {
+                for child in &index.manifests {
+                    if is_attestation(child) {
+                        others += 1;
+                        continue;
+                    }
+                    let platform = child.platform.as_ref().map_or_else(String::new, ToString::to_string);
+                    let raw = self.manifest(child).await?;
+                    match parse(&raw)? {
+                        Document::Manifest(manifest) => rows.push(row(&platform, &manifest, &raw)),
+                        Document::Index(_) => others += 1,
+                    }
+                }
+            }
+        }
+        let mut shown = format!(
+            "Name:    {}\nDigest:  {}\nType:    {}\n\n",
+            self.reference,
+            top.digest(),
+            top.media_type()
+        );
+        shown.push_str(&table::columns(["PLATFORM", "LAYERS", "SIZE", "DIGEST"], &rows));
+        if others > 0 {
+            shown.push_str(&format!("and {others} attestations or other documents; --raw shows them\n"));
+        }
+        Ok(shown)
+    }
+}
+
+fn parse(raw: &RawManifest) -> Result<Document, Error> {
+    raw.parse().map_err(|e| Error::Io { what: raw.digest().to_string(), source: std::io::Error::other(e) })
+}
+
+fn row(platform: &str, manifest: &Manifest, raw: &RawManifest) -> [String; 4] {
+    let size = manifest.layers.iter().map(|layer| layer.size).sum();
+    [platform.to_owned(), manifest.layers.len().to_string(), text::size(size), raw.digest().to_string()]
+}

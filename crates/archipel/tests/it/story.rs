@@ -1,0 +1,70 @@
+//! An image's life on one machine: bases copied to a registry, built for three platforms, pushed, looked at, run.
+
+use archipel_testkit::{ImageBuilder, OwnRegistry, elf, requires, write_layout};
+
+use crate::util::{archipel, transcript};
+
+const PLATFORMS: [(&str, &str); 3] = [("linux/amd64", "amd64"), ("linux/arm64", "arm64"), ("linux/arm/v7", "arm")];
+
+#[test]
+fn needs_qemu_from_bases_to_a_running_container() {
+    requires!(userns, qemu);
+    let registry = OwnRegistry::start();
+    let archipel = archipel();
+    let at = |name: &str| format!("{}/{name}", registry.address());
+
+    let bases: Vec<_> = PLATFORMS
+        .map(|(platform, architecture)| {
+            let shell = elf::program(architecture, &format!("made on {architecture}\n"), 0);
+            let hello = elf::program(architecture, &format!("hello from {architecture}\n"), 7);
+            let files = [("bin/", 0o755, &b""[..]), ("bin/sh", 0o755, &shell), ("bin/hello", 0o755, &hello)];
+            ImageBuilder::new(platform).layer(files).build()
+        })
+        .into();
+    write_layout(&archipel.home.work().join("base"), &bases);
+    let _ = archipel.run(["copy", "oci:base", &at("library/base:latest")]).ok();
+    archipel.home.mirror_docker_hub(registry.address());
+
+    archipel.home.context("c", [("Dockerfile", "FROM base\nRUN anything\nCOPY note /\nCMD [\"/bin/hello\"]\n"), ("note", "n")]);
+    let platforms = PLATFORMS.map(|(platform, _)| platform).join(",");
+    let hello = at("hello:1");
+    let build = ["build", "--platform", &platforms, "-t", &hello, "--push", "c"];
+    let built = archipel.run(build);
+    let told = built.stderr();
+    assert_eq!(built.code(), 0, "{}", built.transcript());
+    for architecture in ["amd64", "arm64", "arm"] {
+        assert!(told.contains(&format!("made on {architecture}")), "{told}");
+    }
+    let again = archipel.run(build);
+    assert!(again.code() == 0 && !again.stderr().contains("made on"), "{}", again.transcript());
+
+    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["inspect", &hello])), @"");
+    for (platform, architecture) in PLATFORMS {
+        let ran = archipel.run(["run", "--rm", "--platform", platform, &hello]);
+        assert_eq!((ran.code(), ran.stdout()), (7, format!("hello from {architecture}\n")), "{}", ran.transcript());
+    }
+}
+
+#[test]
+fn needs_userns_a_step_that_fails_is_shown_with_its_last_words() {
+    requires!(userns);
+    let archipel = archipel();
+    let shell = elf::program("amd64", "no rule to make target\n", 2);
+    let base = ImageBuilder::new("linux/amd64").layer([("bin/", 0o755, &b""[..]), ("bin/sh", 0o755, &shell)]).build();
+    write_layout(&archipel.home.work().join("base"), &[base]);
+    archipel.home.context("c", [("Dockerfile", "FROM base\nRUN make\n")]);
+    let failed = archipel.run([
+        "build", "--progress", "quiet", "--platform", "linux/amd64", "--build-context", "base=oci-layout://base", "c",
+    ]);
+    insta::assert_snapshot!(transcript(&archipel, &failed), @"");
+}
+
+#[test]
+fn needs_userns_a_base_that_is_nowhere_names_what_was_tried() {
+    requires!(userns);
+    let registry = OwnRegistry::start();
+    let archipel = archipel();
+    archipel.home.context("c", [("Dockerfile", format!("FROM {}/no/such:1\n", registry.address()))]);
+    let failed = archipel.run(["build", "--progress", "quiet", "c"]);
+    insta::assert_snapshot!(transcript(&archipel, &failed), @"");
+}
