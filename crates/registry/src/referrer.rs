@@ -18,7 +18,7 @@ const PAGE: usize = 4 << 20;
 /// `GET /v2/<name>/referrers/<digest>`. A subject nobody has heard of has no referrers; that is not an error.
 pub(crate) async fn list(storage: &impl Storage, name: &Name, text: &str, query: &Query) -> Result<Response> {
     let subject = digest(text)?;
-    let filter = query.get("artifactType");
+    let filter = query.get("artifactType").filter(|filter| !filter.is_empty());
     let last = match query.get("last") {
         Some(last) => Some(digest(last)?),
         None => None,

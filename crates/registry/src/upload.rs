@@ -211,11 +211,19 @@ fn next_piece(headers: &HeaderMap, size: u64) -> Result<Option<u64>> {
 /// Reads a body to its end and appends it. Whatever came before a failure is kept.
 async fn receive(upload: &mut impl Upload, body: Body, declared: Option<u64>) -> Result<()> {
     let mut stream = body.into_data_stream();
+    let result = fill(upload, &mut stream, declared).await;
+    if result.as_ref().is_err_and(|error| error.code() != Code::Timeout) {
+        drain(&mut stream).await;
+    }
+    result
+}
+
+async fn fill(upload: &mut impl Upload, stream: &mut BodyDataStream, declared: Option<u64>) -> Result<()> {
     let mut batch: Vec<Bytes> = Vec::new();
     let mut gathered = 0;
     let mut total: u64 = 0;
     let end = loop {
-        let bytes = match next(&mut stream).await {
+        let bytes = match next(stream).await {
             Ok(Some(bytes)) => bytes,
             Ok(None) => break Ok(()),
             Err(error) => break Err(error),
@@ -256,16 +264,19 @@ pub(crate) async fn next(stream: &mut BodyDataStream) -> Result<Option<Bytes>> {
 pub(crate) async fn refuse(request: Request, error: Error) -> Result<Response> {
     // A client that waits for leave to send is told no at once.
     if !request.headers().contains_key(header::EXPECT) {
-        let mut stream = request.into_body().into_data_stream();
-        let mut read = 0;
-        while let Ok(Some(bytes)) = next(&mut stream).await {
-            read += bytes.len() as u64;
-            if read > REST {
-                break;
-            }
-        }
+        drain(&mut request.into_body().into_data_stream()).await;
     }
     Err(error)
+}
+
+async fn drain(stream: &mut BodyDataStream) {
+    let mut read = 0;
+    while let Ok(Some(bytes)) = next(stream).await {
+        read += bytes.len() as u64;
+        if read > REST {
+            return;
+        }
+    }
 }
 
 #[cfg(test)]

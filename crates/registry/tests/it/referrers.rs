@@ -48,6 +48,7 @@ fn what_is_about_a_manifest_is_found_and_forgotten() {
     // Without a type of its own an image is what its config is.
     let config = list("?artifactType=application%2Fvnd.oci.image.config.v1%2Bjson");
     assert_eq!(config.json()["manifests"][0]["digest"], Digest::of(&plain).as_str());
+    assert_eq!(list("?artifactType=").json(), all.json());
     assert_eq!(list("?artifactType=none").json()["manifests"], json!([]));
 
     server.delete(&format!("/v2/a/manifests/{}", Digest::of(&signed))).expect(202);

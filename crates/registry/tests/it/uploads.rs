@@ -95,6 +95,11 @@ fn wrong_digests_are_refused_on_every_way() {
     server.send("PUT", &location, &[], b"content").refused(400, "DIGEST_INVALID");
     server.head(&format!("/v2/a/blobs/{wrong}")).expect(404);
     server.head(&format!("/v2/a/blobs/{}", Digest::of(b"content"))).expect(404);
+    // A client that is still sending gets to see why it was refused.
+    let large = vec![0; 8 << 20];
+    let nowhere = "/v2/a/blobs/uploads/00000000-0000-4000-8000-000000000000";
+    server.send("PATCH", nowhere, &[], &large).refused(404, "BLOB_UPLOAD_UNKNOWN");
+    server.send("PUT", "/v2/a/manifests/x", &[], &large).refused(413, "MANIFEST_INVALID");
     server.get("/v2/a/blobs/sha256:bad").refused(400, "DIGEST_INVALID");
     let path = format!("{}/blobs/sha256", server.root().display());
     assert_eq!(std::fs::read_dir(path).unwrap().count(), 0);
