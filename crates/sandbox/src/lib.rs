@@ -1,1 +1,27 @@
-//! One process in a root filesystem, without root; emulation. The only crate with unsafe code.
+//! One process in a root file system, without root; and foreign architectures. The only crate with `unsafe`.
+//!
+//! Three things happen here, in this order:
+//!
+//! 1. [`userns::enter`]: the calling process, before it has threads, becomes root in a user namespace of its own, with a private mount
+//!    namespace. Every mount that is made from then on dies with it.
+//! 2. [`emulation`]: our own `binfmt_misc` in that namespace runs foreign binaries by QEMU.
+//! 3. [`spawn`]: a [`Request`] becomes a process. We execute ourselves under a hidden name ([`stage::dispatch`]), so that a threaded
+//!    process never forks; the new process unshares, mounts, pivots, drops what it may do, and executes the command as pid 1.
+
+mod capabilities;
+pub mod emulation;
+mod error;
+mod etc;
+pub mod overlay;
+pub mod probe;
+mod request;
+mod rootfs;
+mod run;
+mod seccomp;
+pub mod stage;
+pub mod user;
+pub mod userns;
+
+pub use error::Error;
+pub use request::{Mount, Network, Request, Rootfs};
+pub use run::{Exit, Killer, Running, spawn};

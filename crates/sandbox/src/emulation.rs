@@ -1,0 +1,231 @@
+//! Foreign architectures: our own `binfmt_misc` (one for each user namespace since Linux 6.7), with the QEMU that this machine has.
+//! Nothing on the host changes, and nothing that the host has registered is needed.
+//!
+//! The interpreter of an entry is opened when the entry is made (flag `F`), so it need not be in any root file system.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+
+use crate::Error;
+
+/// Where Debian and others put QEMU's user-mode emulators.
+const USUAL: &[&str] = &["/usr/bin", "/usr/local/bin", "/usr/libexec/qemu-binfmt"];
+/// What the host has registered.
+const HOST_TABLE: &str = "/proc/sys/fs/binfmt_misc";
+
+/// How binaries of an architecture run here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// By the processor.
+    Native,
+    /// By QEMU: its path, or `None` where the host's own registration is used.
+    Emulated {
+        /// The emulator.
+        qemu: Option<PathBuf>,
+    },
+    /// Not at all.
+    Missing {
+        /// What to do about it.
+        remedy: String,
+    },
+}
+
+/// An architecture: Go's name, QEMU's name, and how its ELF files begin (elf(5): class, data, machine).
+struct Architecture {
+    name: &'static str,
+    qemu: &'static str,
+    class: u8,
+    big_endian: bool,
+    machine: u16,
+}
+
+const fn architecture(name: &'static str, qemu: &'static str, class: u8, machine: u16) -> Architecture {
+    Architecture { name, qemu, class, big_endian: false, machine }
+}
+
+const ARCHITECTURES: &[Architecture] = &[
+    architecture("amd64", "x86_64", 2, 62),
+    architecture("386", "i386", 1, 3),
+    architecture("arm64", "aarch64", 2, 183),
+    architecture("arm", "arm", 1, 40),
+    architecture("riscv64", "riscv64", 2, 243),
+    architecture("ppc64le", "ppc64le", 2, 21),
+    Architecture { name: "s390x", qemu: "s390x", class: 2, big_endian: true, machine: 22 },
+    architecture("mips64le", "mips64el", 2, 8),
+    architecture("loong64", "loongarch64", 2, 258),
+];
+
+/// The emulators of this process's user namespace. They work for as long as this lives.
+#[derive(Debug)]
+pub struct Emulation {
+    found: Vec<(&'static str, Option<PathBuf>)>,
+    /// Why there is no table of our own.
+    refused: Option<String>,
+    _table: Option<OwnedFd>,
+}
+
+impl Emulation {
+    /// Makes our own table and registers every emulator that is found, in `search` first. Call it inside the namespace.
+    ///
+    /// # Errors
+    /// The kernel gave a table and then refused an entry.
+    pub fn set_up(search: &[PathBuf]) -> Result<Self, Error> {
+        match table() {
+            Ok(table) => {
+                let mut found = Vec::new();
+                for architecture in ARCHITECTURES.iter().filter(|a| !runs_natively(a.name)) {
+                    if let Some(qemu) = find(architecture, search) {
+                        register(&table, architecture, &qemu).map_err(Error::io(&qemu))?;
+                        found.push((architecture.name, Some(qemu)));
+                    }
+                }
+                Ok(Self { found, refused: None, _table: Some(table) })
+            }
+            Err(e) => {
+                let foreign = ARCHITECTURES.iter().filter(|a| !runs_natively(a.name) && host_has(a.qemu));
+                let found = foreign.map(|a| (a.name, None)).collect();
+                Ok(Self { found, refused: Some(e.to_string()), _table: None })
+            }
+        }
+    }
+
+    /// How an architecture (Go's name) runs here.
+    #[must_use]
+    pub fn support(&self, architecture: &str) -> Support {
+        if runs_natively(architecture) {
+            return Support::Native;
+        }
+        if let Some((_, qemu)) = self.found.iter().find(|(name, _)| *name == architecture) {
+            return Support::Emulated { qemu: qemu.clone() };
+        }
+        let known = ARCHITECTURES.iter().any(|a| a.name == architecture);
+        let remedy = match &self.refused {
+            _ if !known => format!("there is no emulator for {architecture}"),
+            None => "install QEMU: sudo apt-get install qemu-user-static".into(),
+            Some(why) => format!(
+                "this kernel has no binfmt_misc for user namespaces (Linux 6.7; {why}), so QEMU must be registered on the host: \
+                 sudo apt-get install qemu-user-static binfmt-support"
+            ),
+        };
+        Support::Missing { remedy }
+    }
+}
+
+/// The emulator of an architecture, whether it is registered or not.
+pub(crate) fn find_emulator(name: &str, search: &[PathBuf]) -> Option<PathBuf> {
+    ARCHITECTURES.iter().find(|a| a.name == name).and_then(|a| find(a, search))
+}
+
+/// Every architecture that an emulator is looked for.
+pub(crate) fn foreign() -> impl Iterator<Item = &'static str> {
+    ARCHITECTURES.iter().map(|a| a.name).filter(|name| !runs_natively(name))
+}
+
+fn runs_natively(architecture: &str) -> bool {
+    match std::env::consts::ARCH {
+        "x86_64" => matches!(architecture, "amd64" | "386"),
+        "aarch64" => architecture == "arm64",
+        "arm" => architecture == "arm",
+        "powerpc64" => architecture == "ppc64le",
+        "loongarch64" => architecture == "loong64",
+        other => architecture == other,
+    }
+}
+
+/// A `binfmt_misc` of the namespace that we are in. It needs no mount point: the descriptor is enough.
+pub(crate) fn table() -> io::Result<OwnedFd> {
+    let fs = fsopen("binfmt_misc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(fs.as_fd())?;
+    Ok(fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
+}
+
+fn find(architecture: &Architecture, search: &[PathBuf]) -> Option<PathBuf> {
+    let folders = search.iter().map(PathBuf::as_path).chain(USUAL.iter().map(Path::new));
+    let names = [format!("qemu-{}-static", architecture.qemu), format!("qemu-{}", architecture.qemu)];
+    for folder in folders {
+        for name in &names {
+            let path = folder.join(name);
+            // A dynamic QEMU cannot find its libraries in somebody else's root file system.
+            if is_static_elf(&path) {
+                return Some(path);
+            }
+        }
+    }
+    None
+}
+
+/// Whether a file is an ELF program without an interpreter (no `PT_INTERP` header).
+fn is_static_elf(path: &Path) -> bool {
+    use std::io::Read as _;
+    let mut head = [0u8; 4096];
+    let Ok(mut file) = fs::File::open(path) else { return false };
+    let Ok(n) = file.read(&mut head) else { return false };
+    let head = &head[..n];
+    let word = |at: usize, len: usize| -> Option<usize> {
+        let bytes = head.get(at..at + len)?;
+        Some(bytes.iter().rev().fold(0, |value, byte| value << 8 | usize::from(*byte)))
+    };
+    let programs = || -> Option<bool> {
+        if head.get(..5)? != b"\x7fELF\x02" {
+            return None;
+        }
+        let (offset, size, count) = (word(32, 8)?, word(54, 2)?, word(56, 2)?);
+        for n in 0..count.min(64) {
+            if word(offset.checked_add(n * size)?, 4)? == 3 {
+                return Some(false);
+            }
+        }
+        Some(true)
+    };
+    programs().unwrap_or(false)
+}
+
+fn register(table: &OwnedFd, architecture: &Architecture, qemu: &Path) -> io::Result<()> {
+    let file = openat(table, "register", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    io::Write::write_all(&mut fs::File::from(file), entry(architecture, qemu).as_bytes())
+}
+
+/// A line of the kernel's `Documentation/admin-guide/binfmt-misc.rst`. Flags: the program keeps its own argv[0] (`P`), is opened by the
+/// kernel (`O`), keeps its set-user-id rights (`C`), and the interpreter is opened now (`F`).
+fn entry(architecture: &Architecture, qemu: &Path) -> String {
+    let data = if architecture.big_endian { 2 } else { 1 };
+    let half = |n: u16| if architecture.big_endian { n.to_be_bytes() } else { n.to_le_bytes() };
+    let mut magic = vec![0x7f, b'E', b'L', b'F', architecture.class, data, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    magic.extend(half(2));
+    magic.extend(half(architecture.machine));
+    let mut mask = vec![0xff; 20];
+    mask[7] = 0; // any operating system's ABI
+    mask[8..16].fill(0xff);
+    let kind = if architecture.big_endian { 17 } else { 16 };
+    mask[kind] = 0xfe; // an executable or a position-independent one
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("\\x{b:02x}")).collect::<String>();
+    format!(":qemu-{}:M::{}:{}:{}:POCF", architecture.qemu, hex(&magic), hex(&mask), qemu.display())
+}
+
+/// Whether the host has registered an emulator that works in any root file system.
+fn host_has(qemu: &str) -> bool {
+    let text = fs::read_to_string(Path::new(HOST_TABLE).join(format!("qemu-{qemu}"))).unwrap_or_default();
+    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
+    text.starts_with("enabled") && flags.is_some_and(|flags| flags.contains('F'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_what_the_kernel_documents() {
+        let line = entry(&ARCHITECTURES[2], Path::new("/q"));
+        assert_eq!(
+            line,
+            r":qemu-aarch64:M::\x7f\x45\x4c\x46\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:/q:POCF"
+        );
+        let line = entry(&ARCHITECTURES[6], Path::new("/q"));
+        assert!(line.contains(r"\x00\x02\x00\x16:"), "{line}");
+    }
+}

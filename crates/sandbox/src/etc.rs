@@ -1,0 +1,194 @@
+//! The rest of what makes a process a container: the files in `/etc` that the machine writes, host name, limits, network, user,
+//! capabilities, seccomp; and the exec.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::io::Errno;
+use rustix::process::{Gid, Resource, Rlimit, Uid, setrlimit, setsid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+use crate::request::{Mount, Network, Request};
+use crate::stage::Report;
+use crate::user::{User, resolve};
+use crate::{Error, capabilities, seccomp};
+
+/// What is searched where the environment has no `PATH` (runc's default).
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// `/etc/resolv.conf`, `/etc/hosts` and `/etc/hostname`, as mounts that leave no trace.
+pub(crate) fn files(request: &Request) -> Result<Vec<Mount>, Error> {
+    let hostname = hostname(request);
+    let mut hosts = String::from(
+        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\n\
+         ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
+    );
+    hosts.push_str(&format!("127.0.0.1\t{hostname}\n"));
+    for (name, address) in &request.extra_hosts {
+        let address = if address == "host-gateway" { "127.0.0.1" } else { address };
+        hosts.push_str(&format!("{address}\t{name}\n"));
+    }
+    // Of the machine that we run on, links followed; without one there is nobody to ask.
+    let resolv = fs::read("/etc/resolv.conf").unwrap_or_default();
+    let file =
+        |target: &str, content: Vec<u8>| Mount::File { target: target.into(), content, mode: 0o644, uid: 0, gid: 0 };
+    Ok(vec![
+        file("/etc/resolv.conf", resolv),
+        file("/etc/hosts", hosts.into_bytes()),
+        file("/etc/hostname", format!("{hostname}\n").into_bytes()),
+    ])
+}
+
+fn hostname(request: &Request) -> String {
+    if request.hostname.is_empty() {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    } else {
+        request.hostname.clone()
+    }
+}
+
+/// Everything after the file system. The order is that of what each step needs: the filter wants a capability that the limits
+/// take away, and ids change while that is still allowed.
+pub(crate) fn become_container(request: &Request) -> Result<User, Error> {
+    let failed = |what: &'static str| move |e: Errno| Error::Stage(format!("{what}: {e}"));
+    rustix::system::sethostname(hostname(request).as_bytes()).map_err(failed("set the host name"))?;
+    if request.network == Network::None {
+        loopback_up()?;
+    }
+    limits(request)?;
+    let user = resolve(&request.user, fs::read("/etc/passwd").ok().as_deref(), fs::read("/etc/group").ok().as_deref())
+        .map_err(|e| Error::Stage(e.to_string()))?;
+    working_directory(&request.cwd, &user)?;
+    if request.terminal {
+        control_terminal();
+    }
+    if !request.privileged {
+        capabilities::bound().map_err(failed("bound the capabilities"))?;
+        seccomp::install().map_err(|e| Error::Stage(format!("seccomp filter: {e}")))?;
+    }
+    change_ids(&user)?;
+    if !request.privileged && user.uid == 0 {
+        capabilities::limit().map_err(failed("limit the capabilities"))?;
+    }
+    Ok(user)
+}
+
+fn working_directory(path: &str, user: &User) -> Result<(), Error> {
+    let path = Path::new(if path.is_empty() { "/" } else { path });
+    if !path.exists() {
+        fs::create_dir_all(path).map_err(Error::io(path))?;
+        std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid)).map_err(Error::io(path))?;
+    }
+    std::env::set_current_dir(path).map_err(Error::io(path))
+}
+
+fn change_ids(user: &User) -> Result<(), Error> {
+    let unmapped = |what: &str, id: u32, e: Errno| {
+        let why = if e == Errno::INVAL {
+            "; it is not in the id map: this user needs a range in /etc/subuid and /etc/subgid"
+        } else {
+            ""
+        };
+        Error::Stage(format!("become {what} {id}: {e}{why}"))
+    };
+    let groups: Vec<Gid> = user.groups.iter().map(|g| Gid::from_raw(*g)).collect();
+    match set_thread_groups(&groups) {
+        // Where only one id is mapped the kernel forbids it, and there are no other groups to have anyway.
+        Ok(()) | Err(Errno::PERM) => {}
+        Err(e) => return Err(unmapped("a member of group", user.gid, e)),
+    }
+    let (gid, uid) = (Gid::from_raw(user.gid), Uid::from_raw(user.uid));
+    set_thread_res_gid(gid, gid, gid).map_err(|e| unmapped("group", user.gid, e))?;
+    set_thread_res_uid(uid, uid, uid).map_err(|e| unmapped("user", user.uid, e))
+}
+
+fn limits(request: &Request) -> Result<(), Error> {
+    for (name, soft, hard) in &request.ulimits {
+        let resource = match name.as_str() {
+            "as" => Resource::As,
+            "core" => Resource::Core,
+            "cpu" => Resource::Cpu,
+            "data" => Resource::Data,
+            "fsize" => Resource::Fsize,
+            "locks" => Resource::Locks,
+            "memlock" => Resource::Memlock,
+            "msgqueue" => Resource::Msgqueue,
+            "nice" => Resource::Nice,
+            "nofile" => Resource::Nofile,
+            "nproc" => Resource::Nproc,
+            "rss" => Resource::Rss,
+            "rtprio" => Resource::Rtprio,
+            "rttime" => Resource::Rttime,
+            "sigpending" => Resource::Sigpending,
+            "stack" => Resource::Stack,
+            other => return Err(Error::Stage(format!("ulimit {other:?} is not known"))),
+        };
+        let limit = |n: u64| (n != u64::MAX).then_some(n);
+        setrlimit(resource, Rlimit { current: limit(*soft), maximum: limit(*hard) })
+            .map_err(|e| Error::Stage(format!("ulimit {name}={soft}:{hard}: {e}")))?;
+    }
+    Ok(())
+}
+
+/// A network namespace starts with its loopback device down.
+fn loopback_up() -> Result<(), Error> {
+    let failed = || Error::Stage(format!("bring up the loopback device: {}", io::Error::last_os_error()));
+    // SAFETY: the request is a zeroed structure of the kernel's own layout with a name that ends in zero, and the descriptor is ours.
+    #[expect(unsafe_code, reason = "a device's flags are set by ioctl only")]
+    let result = unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
+        if socket < 0 {
+            return Err(failed());
+        }
+        let mut request: libc::ifreq = std::mem::zeroed();
+        request.ifr_name[0] = b'l' as libc::c_char;
+        request.ifr_name[1] = b'o' as libc::c_char;
+        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+        let result = libc::ioctl(socket, libc::SIOCSIFFLAGS, &request);
+        libc::close(socket);
+        result
+    };
+    if result == 0 { Ok(()) } else { Err(failed()) }
+}
+
+/// Makes standard input, a terminal, the controlling one of a new session: so that Ctrl-C reaches the command.
+fn control_terminal() {
+    if setsid().is_ok() {
+        // Refused where another session has the terminal; then job control is missing, and nothing else.
+        let _ = rustix::process::ioctl_tiocsctty(io::stdin());
+    }
+}
+
+/// Becomes the command. Returns only why it could not.
+pub(crate) fn execute(request: &Request, user: &User) -> Report {
+    let Some((program, args)) = request.argv.split_first() else {
+        return Report::NotExecuted(127, "no command was given, and the image has none".into());
+    };
+    let mut command = Command::new(program);
+    command.args(args).env_clear().envs(request.env.iter().map(|(name, value)| (name, value)));
+    let has = |wanted: &str| request.env.iter().any(|(name, _)| name == wanted);
+    if !has("PATH") {
+        command.env("PATH", DEFAULT_PATH);
+    }
+    if !has("HOME") {
+        command.env("HOME", &user.home);
+    }
+    let error = command.exec();
+    let shown = OsStr::new(program).display();
+    match error.raw_os_error() {
+        Some(libc::ENOENT) => {
+            Report::NotExecuted(127, format!("exec {shown}: not found in the image (or its interpreter is not)"))
+        }
+        Some(libc::ENOEXEC) => Report::NotExecuted(
+            126,
+            format!(
+                "exec {shown}: exec format error: it is a program for another architecture, and no emulator is registered for it"
+            ),
+        ),
+        _ => Report::NotExecuted(126, format!("exec {shown}: {error}")),
+    }
+}

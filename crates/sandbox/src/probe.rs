@@ -1,0 +1,184 @@
+//! What this machine gives, found out by trying: for `archipel info` and `archipel doctor`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+use crate::emulation::{self, Emulation, Support};
+use crate::overlay::{self, Layers};
+use crate::userns::{Entered, Mapping};
+
+/// How isolation is made on this machine: the rungs of a ladder, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rung {
+    /// User namespaces and overlayfs.
+    Userns,
+    /// RUN cannot be isolated here, and is refused.
+    None,
+}
+
+/// One thing that was tried.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Finding {
+    /// What.
+    pub name: &'static str,
+    /// Whether it is as it should be.
+    pub good: bool,
+    /// Whether nothing works without it.
+    pub needed: bool,
+    /// What was seen.
+    pub detail: String,
+    /// The command that mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+/// Everything that was tried.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Probe {
+    /// Which rung of the ladder this machine is on.
+    pub rung: Rung,
+    /// The kernel's release.
+    pub kernel: String,
+    /// In the order of how much depends on them.
+    pub findings: Vec<Finding>,
+    /// The architectures that run here, and how.
+    pub architectures: Vec<(String, String)>,
+}
+
+impl Probe {
+    /// Looks at the machine. `entered` is what entering the user namespace came to; `qemu` are folders to look for QEMU in; `scratch` is a
+    /// folder on the file system that snapshots will be on.
+    #[must_use]
+    pub fn run(entered: &Result<Entered, Error>, qemu: &[PathBuf], scratch: &Path) -> Self {
+        let mut findings = vec![namespaces(entered)];
+        let mut overlays = false;
+        let mut architectures = Vec::new();
+        if let Ok(entered) = entered {
+            findings.push(ids(entered.mapping));
+            let overlay = overlay_finding(scratch);
+            overlays = overlay.good;
+            findings.push(overlay);
+            findings.push(binfmt());
+            architectures = emulators(qemu, &mut findings);
+        }
+        findings.push(seccomp());
+        let rung = if entered.is_ok() && overlays { Rung::Userns } else { Rung::None };
+        let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+        Self { rung, kernel, findings, architectures }
+    }
+}
+
+fn finding(name: &'static str, needed: bool, result: Result<String, (String, Option<String>)>) -> Finding {
+    match result {
+        Ok(detail) => Finding { name, good: true, needed, detail, remedy: None },
+        Err((detail, remedy)) => Finding { name, good: false, needed, detail, remedy },
+    }
+}
+
+fn namespaces(entered: &Result<Entered, Error>) -> Finding {
+    let result = match entered {
+        Ok(_) => Ok("this process is root in one of its own".into()),
+        Err(e) => Err((e.to_string(), e.remedy().map(Into::into))),
+    };
+    finding("user namespaces", true, result)
+}
+
+fn ids(mapping: Mapping) -> Finding {
+    let result = match mapping {
+        Mapping::Root => Ok("all ids, as root".into()),
+        Mapping::SubIds => Ok("the ranges of /etc/subuid and /etc/subgid".into()),
+        Mapping::Single => Err((
+            "one id only: images with files of several owners cannot be unpacked".into(),
+            Some("sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)".into()),
+        )),
+    };
+    finding("user ids", false, result)
+}
+
+fn overlay_finding(scratch: &Path) -> Finding {
+    let dir = scratch.join(format!("probe-{}", std::process::id()));
+    let tried = try_overlay(&dir);
+    let _ = fs::remove_dir_all(&dir); // overlayfs leaves a folder of its own in `work`, which this takes too
+    let result = match tried {
+        Ok(()) => Ok(format!("mounted, on {}", scratch.display())),
+        Err(e) => Err((format!("{e} (on {})", scratch.display()), None)),
+    };
+    finding("overlayfs", true, result)
+}
+
+fn try_overlay(dir: &Path) -> Result<(), Error> {
+    let path = |name: &str| dir.join(name);
+    for name in ["lower", "upper", "work", "merged"] {
+        fs::create_dir_all(path(name)).map_err(Error::io(path(name)))?;
+    }
+    fs::write(path("lower/file"), "x").map_err(Error::io(path("lower/file")))?;
+    let (upper, work) = (path("upper"), path("work"));
+    let layers = Layers { lower: &[path("lower")], upper: Some((&upper, &work)) };
+    let mounted = overlay::mount(&layers, &path("merged"))?;
+    // Removing makes a whiteout, which is what a file system may refuse.
+    let file = mounted.path().join("file");
+    fs::remove_file(&file).map_err(Error::io(file))
+}
+
+fn binfmt() -> Finding {
+    let result = match emulation::table() {
+        Ok(_) => Ok("one of our own: nothing has to be registered on the host".into()),
+        Err(e) => Err((
+            format!("not in user namespaces ({e}): Linux 6.7 has it; what the host has registered is used instead"),
+            Some("sudo apt-get install qemu-user-static binfmt-support".into()),
+        )),
+    };
+    finding("binfmt_misc", false, result)
+}
+
+/// The architectures that matter to nearly everybody are findings; the others are only listed.
+fn emulators(qemu: &[PathBuf], findings: &mut Vec<Finding>) -> Vec<(String, String)> {
+    let emulation = match Emulation::set_up(qemu) {
+        Ok(emulation) => emulation,
+        Err(e) => {
+            findings.push(finding("qemu", false, Err((e.to_string(), None))));
+            return Vec::new();
+        }
+    };
+    let mut listed = vec![(archipel_host().to_owned(), "native".to_owned())];
+    let mut missing = Vec::new();
+    for name in emulation::foreign() {
+        match emulation.support(name) {
+            Support::Native => listed.push((name.into(), "native".into())),
+            Support::Emulated { qemu: Some(path) } => listed.push((name.into(), path.display().to_string())),
+            Support::Emulated { qemu: None } => listed.push((name.into(), "the host's registration".into())),
+            Support::Missing { .. } => missing.push(name),
+        }
+    }
+    let common: Vec<&str> = missing.into_iter().filter(|name| matches!(*name, "amd64" | "arm64" | "arm")).collect();
+    let result = if common.is_empty() {
+        Ok("found for amd64, arm64 and arm".into())
+    } else {
+        let without: Vec<&str> =
+            common.iter().copied().filter(|n| emulation::find_emulator(n, qemu).is_none()).collect();
+        let why = if without.is_empty() { "QEMU is there but not registered" } else { "no static QEMU is installed" };
+        Err((format!("{} cannot run: {why}", common.join(", ")), Some("sudo apt-get install qemu-user-static".into())))
+    };
+    findings.push(finding("qemu", false, result));
+    listed
+}
+
+fn archipel_host() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn seccomp() -> Finding {
+    let modes = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+    let result = if modes.contains("errno") && cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
+        Ok("RUN steps are filtered as Docker's are".into())
+    } else {
+        Err(("no filter for this kernel or processor: RUN steps run without one".into(), None))
+    };
+    finding("seccomp", false, result)
+}

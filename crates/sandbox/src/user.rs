@@ -1,0 +1,118 @@
+//! `USER`: names and numbers, looked up in an image's own account files. Pure: the files come as bytes.
+
+/// Who a process runs as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Every group, the primary one included.
+    pub groups: Vec<u32>,
+    /// The home folder; `/` for who has none.
+    pub home: String,
+}
+
+/// Why a `USER` means nobody.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UserError {
+    /// No such user.
+    #[error("user {0:?} is not in the image's /etc/passwd: no users found")]
+    User(String),
+    /// No such group.
+    #[error("group {0:?} is not in the image's /etc/group: no groups found")]
+    Group(String),
+}
+
+struct Account<'a> {
+    name: &'a str,
+    uid: u32,
+    gid: u32,
+    home: &'a str,
+}
+
+/// Finds who `name`, `uid`, `name:group` or `uid:gid` is; an empty text is root. A number need not be listed. Where a group is given it
+/// is the only one; else the primary group and those that list the user (runc `user.GetExecUser`).
+pub fn resolve(spec: &str, passwd: Option<&[u8]>, group: Option<&[u8]>) -> Result<User, UserError> {
+    let passwd = String::from_utf8_lossy(passwd.unwrap_or_default());
+    let group_file = String::from_utf8_lossy(group.unwrap_or_default());
+    let (who, group) = match spec.split_once(':') {
+        Some((who, group)) => (who, (!group.is_empty()).then_some(group)),
+        None => (spec, None),
+    };
+    let who = if who.is_empty() { "0" } else { who };
+    let number = who.parse::<u32>().ok();
+    // A name wins over a number, as some names are numbers.
+    let account =
+        accounts(&passwd).find(|a| a.name == who).or_else(|| accounts(&passwd).find(|a| Some(a.uid) == number));
+    let (uid, primary, home, name) = match (&account, number) {
+        (Some(a), _) => (a.uid, a.gid, a.home, Some(a.name)),
+        (None, Some(uid)) => (uid, 0, if uid == 0 { "/root" } else { "/" }, None),
+        (None, None) => return Err(UserError::User(who.into())),
+    };
+    let home = if home.is_empty() { "/" } else { home }.to_owned();
+    if let Some(group) = group {
+        let gid = match groups(&group_file).find(|g| g.0 == group) {
+            Some((_, gid, _)) => gid,
+            None => group.parse().map_err(|_| UserError::Group(group.into()))?,
+        };
+        return Ok(User { uid, gid, groups: vec![gid], home });
+    }
+    let mut all = vec![primary];
+    for (_, gid, members) in groups(&group_file) {
+        if name.is_some_and(|name| members.split(',').any(|m| m == name)) && !all.contains(&gid) {
+            all.push(gid);
+        }
+    }
+    Ok(User { uid, gid: primary, groups: all, home })
+}
+
+/// The first name of a user id.
+pub(crate) fn name_of(uid: u32, passwd: &[u8]) -> Option<String> {
+    let passwd = String::from_utf8_lossy(passwd);
+    accounts(&passwd).find(|a| a.uid == uid).map(|a| a.name.to_owned())
+}
+
+fn accounts(text: &str) -> impl Iterator<Item = Account<'_>> {
+    text.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let number = |n: usize| fields.get(n)?.parse().ok();
+        Some(Account { name: fields.first()?, uid: number(2)?, gid: number(3)?, home: fields.get(5).unwrap_or(&"") })
+    })
+}
+
+fn groups(text: &str) -> impl Iterator<Item = (&str, u32, &str)> {
+    text.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, gid) = (fields.next()?, fields.next()?, fields.next()?.parse().ok()?);
+        Some((name, gid, fields.next().unwrap_or("").trim()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\ndockerio:x:1001:1001::/bin:/bin/false\n# note\nbroken\n";
+    const GROUP: &[u8] = b"root:x:0:\nwheel:x:10:root\ndockerio:x:1001:\nsupplementary:x:1002:dockerio,other\n";
+
+    #[test]
+    fn as_docker_finds_them() {
+        for (spec, uid, gid, groups) in [
+            ("", 0, 0, vec![0, 10]),
+            ("root", 0, 0, vec![0, 10]),
+            ("dockerio", 1001, 1001, vec![1001, 1002]),
+            ("1001", 1001, 1001, vec![1001, 1002]),
+            ("dockerio:supplementary", 1001, 1002, vec![1002]),
+            ("1042:1043", 1042, 1043, vec![1043]),
+            ("1234", 1234, 0, vec![0]),
+            (":1001", 0, 1001, vec![1001]),
+        ] {
+            let user = resolve(spec, Some(PASSWD), Some(GROUP)).unwrap();
+            assert_eq!((user.uid, user.gid, user.groups), (uid, gid, groups), "{spec}");
+        }
+        assert_eq!(resolve("nobody", Some(PASSWD), None), Err(UserError::User("nobody".into())));
+        assert_eq!(resolve("root:none", Some(PASSWD), Some(GROUP)), Err(UserError::Group("none".into())));
+        assert_eq!(resolve("", None, None).unwrap().home, "/root");
+    }
+}
