@@ -4,6 +4,7 @@
 
 mod apt;
 mod bases;
+mod bench;
 mod layout;
 mod tree;
 
@@ -15,7 +16,8 @@ use anyhow::{Context, Result, bail};
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
-  bases DIR [--only NAME]...   make the base images busybox and golang in DIR, from Debian packages, as OCI layouts";
+  bases DIR [--only NAME]...   make the base images busybox and golang in DIR, from Debian packages, as OCI layouts
+  bench ARCHIPEL BASES         measure the release binary and the peers that are here; a table for BENCHMARKS.md";
 
 fn main() -> ExitCode {
     match run() {
@@ -40,6 +42,10 @@ fn run() -> Result<()> {
                 only.push(args.next().context("--only needs a name")?);
             }
             bases::make(&dir, &only)
+        }
+        Some("bench") => {
+            let (archipel, bases) = (args.next().context(USAGE)?, args.next().context(USAGE)?);
+            bench::run(&PathBuf::from(archipel), &PathBuf::from(bases))
         }
         _ => bail!("{USAGE}"),
     }
