@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::errors::Error;
 
@@ -50,6 +51,25 @@ pub(crate) fn start<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T
     // Blocking threads are not waited for: after a stop they may hang in a read, and what they leave is swept later.
     runtime.shutdown_background();
     result
+}
+
+/// The signals that `docker run` passes on, as they come. From here on they do nothing else to this program.
+pub(crate) fn signals() -> Result<UnboundedReceiver<i32>, Error> {
+    let (sender, receiver) = unbounded_channel();
+    let kinds: [fn() -> SignalKind; 6] = [
+        SignalKind::interrupt,
+        SignalKind::terminate,
+        SignalKind::hangup,
+        SignalKind::quit,
+        SignalKind::user_defined1,
+        SignalKind::user_defined2,
+    ];
+    for kind in kinds.map(|kind| kind()) {
+        let mut signals = signal(kind).map_err(Error::io("listening for signals"))?;
+        let sender = sender.clone();
+        tokio::spawn(async move { while signals.recv().await.is_some() && sender.send(kind.as_raw_value()).is_ok() {} });
+    }
+    Ok(receiver)
 }
 
 /// The wish of the person or the system that the program end.

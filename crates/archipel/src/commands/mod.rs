@@ -26,6 +26,7 @@ mod tag;
 mod version;
 
 pub(crate) use build::Args as BuildArgs;
+pub(crate) use run::{Args as RunArgs, Pull as RunPull};
 
 /// Everything that `archipel` does.
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use archipel_build::{Engine, Sink};
 use archipel_oci::DOCKER_HUB;
 use archipel_remote::{Client, Options};
+use archipel_sandbox::probe::Probe;
 use archipel_store::Store;
 
 use crate::environment::Environment;
@@ -32,12 +33,30 @@ pub(super) fn client(environment: &Environment) -> Result<Client, Error> {
     Ok(Client::new(environment.registries()?, environment.credentials()?, Options::default()))
 }
 
+/// What this machine gives. It is tried in a user namespace, so this must come before any thread.
+pub(super) fn probe(environment: &Environment) -> Result<Probe, Error> {
+    let entered = archipel_sandbox::userns::enter();
+    let scratch = environment.store_dir()?;
+    std::fs::create_dir_all(&scratch).map_err(Error::io(scratch.display().to_string()))?;
+    Ok(Probe::run(&entered, &[], &scratch))
+}
+
+/// A value for programs, as text.
+pub(super) fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+}
+
+/// The engine.
+pub(super) fn engine(environment: &Environment) -> Result<Engine, Error> {
+    Ok(Engine::new(store(environment)?, client(environment)?, vec![]))
+}
+
 /// Runs something on the engine. Ctrl-C and SIGTERM make it throw away what is half done and return.
 pub(super) fn on_engine<T, F>(environment: &Environment, work: impl FnOnce(Engine) -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, archipel_build::Error>>,
 {
-    let engine = Engine::new(store(environment)?, client(environment)?, vec![]);
+    let engine = engine(environment)?;
     let work = work(engine.clone());
     runtime::block_on_telling(async move { Ok(work.await?) }, move || engine.cancel())
 }

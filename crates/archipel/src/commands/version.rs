@@ -17,7 +17,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Error> {
     render::print(&match args.format {
         super::shared::Format::Text => format!("archipel {version} {platform}\n"),
         super::shared::Format::Json => {
-            format!("{:#}\n", serde_json::json!({ "version": version, "platform": platform }))
+            super::shared::json(&serde_json::json!({ "version": version, "platform": platform }))
         }
     })?;
     Ok(status::OK)
