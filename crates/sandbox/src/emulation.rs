@@ -94,9 +94,9 @@ impl Emulation {
         }
     }
 
-    /// How an architecture (Go's name) runs here.
+    /// How an architecture (Go's name) runs here. Emulators run every variant of theirs.
     #[must_use]
-    pub fn support(&self, architecture: &str) -> Support {
+    pub fn support(&self, architecture: &str, _variant: Option<&str>) -> Support {
         if runs_natively(architecture) {
             return Support::Native;
         }
@@ -119,6 +119,11 @@ impl Emulation {
 /// The emulator of an architecture, whether it is registered or not.
 pub(crate) fn find_emulator(name: &str, search: &[PathBuf]) -> Option<PathBuf> {
     ARCHITECTURES.iter().find(|a| a.name == name).and_then(|a| find(a, search))
+}
+
+/// The architecture of an ELF file, by the number of its machine.
+pub(crate) fn name_of(machine: u16) -> Option<&'static str> {
+    ARCHITECTURES.iter().find(|a| a.machine == machine).map(|a| a.name)
 }
 
 /// Every architecture that an emulator is looked for.
@@ -185,9 +190,20 @@ fn is_static_elf(path: &Path) -> bool {
     programs().unwrap_or(false)
 }
 
-fn register(table: &OwnedFd, architecture: &Architecture, qemu: &Path) -> io::Result<()> {
-    let file = openat(table, "register", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    io::Write::write_all(&mut fs::File::from(file), entry(architecture, qemu).as_bytes())
+fn register(table: &OwnedFd, architecture: &Architecture, interpreter: &Path) -> io::Result<()> {
+    let write = |file: &str, text: &str| {
+        let file = openat(table, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        io::Write::write_all(&mut fs::File::from(file), text.as_bytes())
+    };
+    let line = entry(architecture, interpreter);
+    match write("register", &line) {
+        // There is one table for each namespace, so an earlier one of this process is the same. The later one decides.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            write(&format!("qemu-{}", architecture.qemu), "-1")?;
+            write("register", &line)
+        }
+        other => other,
+    }
 }
 
 /// A line of the kernel's `Documentation/admin-guide/binfmt-misc.rst`. Flags: the program keeps its own argv[0] (`P`), is opened by the

@@ -1,27 +1,23 @@
 //! The rest of what makes a process a container: the files in `/etc` that the machine writes, host name, limits, network, user,
-//! capabilities, seccomp; and the exec.
+//! capabilities, seccomp.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
-use rustix::process::{Gid, Resource, Rlimit, Uid, setrlimit, setsid};
+use rustix::process::{Gid, Resource, Rlimit, Uid, setrlimit};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
+use crate::inside::{Inside, Kind};
 use crate::request::{Mount, Network, Request};
-use crate::stage::Report;
 use crate::user::{User, resolve};
-use crate::{Error, capabilities, seccomp};
-
-/// What is searched where the environment has no `PATH` (runc's default).
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+use crate::{Error, capabilities, seccomp, terminal};
 
 /// `/etc/resolv.conf`, `/etc/hosts` and `/etc/hostname`, as mounts that leave no trace.
-pub(crate) fn files(request: &Request) -> Result<Vec<Mount>, Error> {
+pub(crate) fn files(request: &Request) -> Vec<Mount> {
     let hostname = hostname(request);
     let mut hosts = String::from(
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\n\
@@ -36,11 +32,11 @@ pub(crate) fn files(request: &Request) -> Result<Vec<Mount>, Error> {
     let resolv = fs::read("/etc/resolv.conf").unwrap_or_default();
     let file =
         |target: &str, content: Vec<u8>| Mount::File { target: target.into(), content, mode: 0o644, uid: 0, gid: 0 };
-    Ok(vec![
+    vec![
         file("/etc/resolv.conf", resolv),
         file("/etc/hosts", hosts.into_bytes()),
         file("/etc/hostname", format!("{hostname}\n").into_bytes()),
-    ])
+    ]
 }
 
 fn hostname(request: &Request) -> String {
@@ -53,18 +49,19 @@ fn hostname(request: &Request) -> String {
 
 /// Everything after the file system. The order is that of what each step needs: the filter wants a capability that the limits
 /// take away, and ids change while that is still allowed.
-pub(crate) fn become_container(request: &Request) -> Result<User, Error> {
+pub(crate) fn become_container(request: &Request, stage: &UnixStream) -> Result<User, Error> {
     let failed = |what: &'static str| move |e: Errno| Error::Stage(format!("{what}: {e}"));
     rustix::system::sethostname(hostname(request).as_bytes()).map_err(failed("set the host name"))?;
     if request.network == Network::None {
         loopback_up()?;
     }
     limits(request)?;
-    let user = resolve(&request.user, fs::read("/etc/passwd").ok().as_deref(), fs::read("/etc/group").ok().as_deref())
-        .map_err(|e| Error::Stage(e.to_string()))?;
-    working_directory(&request.cwd, &user)?;
+    let inside = Inside::open(Path::new("/"))?;
+    let (passwd, group) = (inside.read("/etc/passwd"), inside.read("/etc/group"));
+    let user = resolve(&request.user, passwd.as_deref(), group.as_deref()).map_err(|e| Error::Stage(e.to_string()))?;
+    working_directory(&request.cwd, &user, &inside)?;
     if request.terminal {
-        control_terminal();
+        terminal::take(stage, &user, &inside)?;
     }
     if !request.privileged {
         capabilities::bound().map_err(failed("bound the capabilities"))?;
@@ -77,13 +74,18 @@ pub(crate) fn become_container(request: &Request) -> Result<User, Error> {
     Ok(user)
 }
 
-fn working_directory(path: &str, user: &User) -> Result<(), Error> {
-    let path = Path::new(if path.is_empty() { "/" } else { path });
-    if !path.exists() {
-        fs::create_dir_all(path).map_err(Error::io(path))?;
-        std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid)).map_err(Error::io(path))?;
+/// Never by a link of the kernel's: one of those to a descriptor of ours would lead out of the root.
+fn working_directory(path: &str, user: &User, inside: &Inside) -> Result<(), Error> {
+    let failed = |e: Errno| Error::Stage(format!("working directory {path}: {e}"));
+    let real = inside.resolve(Path::new(path))?;
+    for made in inside.make(&real, Kind::Dir).map_err(failed)? {
+        let dir = inside.at(&made, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
+        std::os::unix::fs::fchown(&dir, Some(user.uid), Some(user.gid)).map_err(Error::io(path))?;
     }
-    std::env::set_current_dir(path).map_err(Error::io(path))
+    let dir = inside
+        .at(&real, OFlags::RDONLY | OFlags::DIRECTORY)
+        .or_else(|_| inside.at(&real, OFlags::PATH | OFlags::DIRECTORY));
+    dir.and_then(|dir| rustix::process::fchdir(&dir)).map_err(failed)
 }
 
 fn change_ids(user: &User) -> Result<(), Error> {
@@ -153,42 +155,4 @@ fn loopback_up() -> Result<(), Error> {
         result
     };
     if result == 0 { Ok(()) } else { Err(failed()) }
-}
-
-/// Makes standard input, a terminal, the controlling one of a new session: so that Ctrl-C reaches the command.
-fn control_terminal() {
-    if setsid().is_ok() {
-        // Refused where another session has the terminal; then job control is missing, and nothing else.
-        let _ = rustix::process::ioctl_tiocsctty(io::stdin());
-    }
-}
-
-/// Becomes the command. Returns only why it could not.
-pub(crate) fn execute(request: &Request, user: &User) -> Report {
-    let Some((program, args)) = request.argv.split_first() else {
-        return Report::NotExecuted(127, "no command was given, and the image has none".into());
-    };
-    let mut command = Command::new(program);
-    command.args(args).env_clear().envs(request.env.iter().map(|(name, value)| (name, value)));
-    let has = |wanted: &str| request.env.iter().any(|(name, _)| name == wanted);
-    if !has("PATH") {
-        command.env("PATH", DEFAULT_PATH);
-    }
-    if !has("HOME") {
-        command.env("HOME", &user.home);
-    }
-    let error = command.exec();
-    let shown = OsStr::new(program).display();
-    match error.raw_os_error() {
-        Some(libc::ENOENT) => {
-            Report::NotExecuted(127, format!("exec {shown}: not found in the image (or its interpreter is not)"))
-        }
-        Some(libc::ENOEXEC) => Report::NotExecuted(
-            126,
-            format!(
-                "exec {shown}: exec format error: it is a program for another architecture, and no emulator is registered for it"
-            ),
-        ),
-        _ => Report::NotExecuted(126, format!("exec {shown}: {error}")),
-    }
 }

@@ -8,10 +8,15 @@
 //! 3. [`spawn`]: a [`Request`] becomes a process. We execute ourselves under a hidden name ([`stage::dispatch`]), so that a threaded
 //!    process never forks; the new process unshares, mounts, pivots, drops what it may do, and executes the command as pid 1.
 
+mod calls;
 mod capabilities;
 pub mod emulation;
 mod error;
 mod etc;
+mod exec;
+mod inside;
+mod kernel;
+mod mount;
 pub mod overlay;
 pub mod probe;
 mod request;
@@ -19,6 +24,7 @@ mod rootfs;
 mod run;
 mod seccomp;
 pub mod stage;
+mod terminal;
 pub mod user;
 pub mod userns;
 

@@ -1,16 +1,21 @@
 //! Overlay file systems, mounted in our own mount namespace (overlayfs in user namespaces: Linux 5.11).
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::ffi::CString;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
 };
 
 use crate::Error;
+
+/// The kernel takes values of less than 256 bytes one by one, and a page of them at once.
+const LONGEST_VALUE: usize = 255;
+const LONGEST_OPTIONS: usize = 4095;
 
 /// An overlay to be. Lower layers are given topmost first.
 #[derive(Clone, Debug)]
@@ -42,50 +47,77 @@ impl Drop for Mounted {
     }
 }
 
-/// Mounts an overlay on an existing folder.
+/// Mounts an overlay on an existing folder. A single layer that nothing changes is bound read-only, for overlayfs wants two.
 ///
 /// # Errors
 /// [`Error::Mount`], with what the kernel says.
 pub fn mount(layers: &Layers<'_>, target: &Path) -> Result<Mounted, Error> {
-    let what = || format!("an overlay of {} layers on {}", layers.lower.len(), target.display());
-    let tree = tree(layers).map_err(Error::mount(what()))?;
-    move_mount(tree.as_fd(), "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(Error::mount(what()))?;
+    let tree = tree(layers, target)?;
+    move_mount(tree.as_fd(), "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .map_err(Error::mount(format!("an overlay on {}", target.display())))?;
     Ok(Mounted { target: target.to_owned() })
 }
 
-/// Makes the mount without giving it a place.
-pub(crate) fn tree(layers: &Layers<'_>) -> Result<OwnedFd, Errno> {
+/// Makes the mount without giving it a place; older kernels borrow `place` for a moment.
+pub(crate) fn tree(layers: &Layers<'_>, place: &Path) -> Result<OwnedFd, Error> {
+    let made = match (layers.lower, layers.upper) {
+        ([only], None) => {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            open_tree(CWD, only.as_path(), flags).and_then(|tree| crate::mount::read_only(&tree).map(|()| tree))
+        }
+        _ => match layer_by_layer(layers) {
+            Err(Errno::INVAL) => all_at_once(layers, place),
+            other => other,
+        },
+    };
+    made.map_err(Error::mount(format!("an overlay of {} layers", layers.lower.len())))
+}
+
+/// Since Linux 6.5: no bound on how many, and no character of a path means anything.
+fn layer_by_layer(layers: &Layers<'_>) -> Result<OwnedFd, Errno> {
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     // Without the right to write trusted.* attributes, overlayfs keeps its notes in user.* ones.
     fsconfig_set_flag(fs.as_fd(), "userxattr")?;
-    match layers.lower.iter().try_for_each(|dir| fsconfig_set_string(fs.as_fd(), "lowerdir+", dir.as_path())) {
-        // Before Linux 6.5 all layers go into one option.
-        Err(Errno::INVAL) => fsconfig_set_string(fs.as_fd(), "lowerdir", joined(layers.lower))?,
-        other => other?,
-    }
+    let set = |key: &str, dir: &Path| {
+        if dir.as_os_str().len() < LONGEST_VALUE {
+            return fsconfig_set_string(fs.as_fd(), key, dir);
+        }
+        let (name, _held) = short_name(dir)?;
+        fsconfig_set_string(fs.as_fd(), key, name)
+    };
+    layers.lower.iter().try_for_each(|dir| set("lowerdir+", dir))?;
     if let Some((upper, work)) = layers.upper {
-        fsconfig_set_string(fs.as_fd(), "upperdir", upper)?;
-        fsconfig_set_string(fs.as_fd(), "workdir", work)?;
+        set("upperdir", upper)?;
+        set("workdir", work)?;
     }
     fsconfig_create(fs.as_fd())?;
     let flags = if layers.upper.is_some() { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_RDONLY };
     fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags)
 }
 
-/// `lowerdir=`'s form: joined by colons, with colons and backslashes escaped.
-fn joined(lower: &[PathBuf]) -> std::ffi::OsString {
-    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-    let mut text = Vec::new();
-    for (n, dir) in lower.iter().enumerate() {
-        if n > 0 {
-            text.push(b':');
-        }
-        for byte in dir.as_os_str().as_bytes() {
-            if matches!(byte, b':' | b'\\') {
-                text.push(b'\\');
-            }
-            text.push(*byte);
-        }
+/// All options in one text, as mount(2) takes them; by short names, of which some two hundred fit and none needs escaping.
+fn all_at_once(layers: &Layers<'_>, place: &Path) -> Result<OwnedFd, Errno> {
+    let lower = layers.lower.iter().map(|dir| short_name(dir)).collect::<Result<Vec<_>, _>>()?;
+    let mut options = String::from("userxattr,lowerdir=");
+    options.push_str(&lower.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(":"));
+    let upper =
+        layers.upper.map(|(upper, work)| Ok::<_, Errno>((short_name(upper)?, short_name(work)?))).transpose()?;
+    if let Some(((upper, _), (work, _))) = &upper {
+        options.push_str(&format!(",upperdir={upper},workdir={work}"));
     }
-    std::ffi::OsString::from_vec(text)
+    if options.len() > LONGEST_OPTIONS {
+        return Err(Errno::TOOBIG);
+    }
+    let flags = if layers.upper.is_some() { MountFlags::empty() } else { MountFlags::RDONLY };
+    let options = CString::new(options).map_err(|_| Errno::INVAL)?;
+    rustix::mount::mount("overlay", place, "overlay", flags, options.as_c_str())?;
+    let tree = open_tree(CWD, place, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC);
+    unmount(place, UnmountFlags::DETACH)?;
+    tree
+}
+
+/// A name for a folder that is short whatever its path is, for as long as the descriptor is open.
+fn short_name(dir: &Path) -> Result<(String, OwnedFd), Errno> {
+    let held = rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok((format!("/proc/self/fd/{}", held.as_raw_fd()), held))
 }

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::Error;
 use crate::emulation::{self, Emulation, Support};
 use crate::overlay::{self, Layers};
 use crate::userns::{Entered, Mapping};
+use crate::{Error, seccomp};
 
 /// How isolation is made on this machine: the rungs of a ladder, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -63,7 +63,7 @@ impl Probe {
             findings.push(binfmt());
             architectures = emulators(qemu, &mut findings);
         }
-        findings.push(seccomp());
+        findings.push(filter());
         let rung = if entered.is_ok() && overlays { Rung::Userns } else { Rung::None };
         let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         Self { rung, kernel, findings, architectures }
@@ -145,7 +145,7 @@ fn emulators(qemu: &[PathBuf], findings: &mut Vec<Finding>) -> Vec<(String, Stri
     let mut listed = vec![(archipel_host().to_owned(), "native".to_owned())];
     let mut missing = Vec::new();
     for name in emulation::foreign() {
-        match emulation.support(name) {
+        match emulation.support(name, None) {
             Support::Native => listed.push((name.into(), "native".into())),
             Support::Emulated { qemu: Some(path) } => listed.push((name.into(), path.display().to_string())),
             Support::Emulated { qemu: None } => listed.push((name.into(), "the host's registration".into())),
@@ -173,9 +173,9 @@ fn archipel_host() -> &'static str {
     }
 }
 
-fn seccomp() -> Finding {
+fn filter() -> Finding {
     let modes = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
-    let result = if modes.contains("errno") && cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
+    let result = if modes.contains("errno") && seccomp::AVAILABLE {
         Ok("RUN steps are filtered as Docker's are".into())
     } else {
         Err(("no filter for this kernel or processor: RUN steps run without one".into(), None))

@@ -121,6 +121,19 @@ pub enum Mount {
     },
 }
 
+impl Mount {
+    /// Where it comes.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        match self {
+            Self::Bind { target, .. }
+            | Self::Overlay { target, .. }
+            | Self::Tmpfs { target, .. }
+            | Self::File { target, .. } => target,
+        }
+    }
+}
+
 /// What network a process sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Network {

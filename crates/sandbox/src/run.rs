@@ -1,17 +1,21 @@
 //! Spawning a request, and what is running.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
+use rustix::fs::{CWD, MemfdFlags, fstat, memfd_create, stat};
+use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
-use crate::stage::{HIDDEN_NAME, RUN, Report, number};
-use crate::{Error, Request};
+use crate::stage::{HIDDEN_NAME, RUN, Report};
+use crate::terminal::Raw;
+use crate::{Error, Request, mount};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +47,19 @@ impl Exit {
 #[derive(Debug)]
 pub struct Running {
     child: Child,
-    report: File,
+    /// The first stage reads it when it gets to it.
+    _request: File,
+    report: Arc<File>,
     alive: Arc<Mutex<bool>>,
+    /// Puts the terminal's settings back, should the stage that changes them be killed.
+    _terminal: Option<Raw<std::io::Stdin>>,
 }
 
 /// Ends or signals a [`Running`] from elsewhere. Does nothing once it has ended.
 #[derive(Clone, Debug)]
 pub struct Killer {
     stage: Arc<OwnedFd>,
-    report: Arc<Mutex<File>>,
+    report: Arc<File>,
     alive: Arc<Mutex<bool>>,
 }
 
@@ -64,19 +72,44 @@ pub fn spawn(request: &Request, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> R
     let text = serde_json::to_vec(request).map_err(|e| Error::Stage(format!("the request: {e}")))?;
     // In memory, not in arguments: other users can read those, and a request may hold secrets.
     let memory = |name: &str| {
-        let made = memfd_create(name, MemfdFlags::empty());
-        // Both sides share one offset: what a stage writes must go to the end wherever we have read to.
-        let appending = made.and_then(|fd| fcntl_setfl(&fd, OFlags::APPEND).map(|()| File::from(fd)));
-        appending.map_err(|e| Error::Stage(format!("memfd: {e}")))
+        memfd_create(name, MemfdFlags::CLOEXEC).map(File::from).map_err(|e| Error::Stage(format!("memfd: {e}")))
     };
     let mut body = memory("request")?;
     let report = memory("report")?;
     body.write_all(&text).map_err(Error::io("the request"))?;
+    let program = program()?;
+    let number = |fd: BorrowedFd<'_>| fd.as_raw_fd().to_string();
     let parent = std::process::id().to_string();
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0(HIDDEN_NAME).args([RUN, &number(&body), &number(&report), &parent]).env_clear();
+    let path = program.as_ref().map_or("/proc/self/exe".into(), |fd| format!("/proc/self/fd/{}", number(fd.as_fd())));
+    let mut command = Command::new(path);
+    command.arg0(HIDDEN_NAME).args([RUN, &parent, &number(body.as_fd()), &number(report.as_fd())]).env_clear();
+    let terminal = request.terminal.then(|| Raw::note(std::io::stdin()));
     let child = command.stdin(stdin).stdout(stdout).stderr(stderr).spawn().map_err(Error::io("/proc/self/exe"))?;
-    Ok(Running { child, report, alive: Arc::new(Mutex::new(true)) })
+    Ok(Running {
+        child,
+        _request: body,
+        report: Arc::new(report),
+        alive: Arc::new(Mutex::new(true)),
+        _terminal: terminal,
+    })
+}
+
+/// This program, by a mount that cannot be written to: what runs in a container may be root there, and find the program under `/proc`
+/// (CVE-2019-5736). None where the file is not in any folder any more, and thus nobody else's to execute.
+fn program() -> Result<Option<OwnedFd>, Error> {
+    // Not by the link itself: what it leads to was opened in another mount namespace, of which the kernel makes no copies here.
+    let Ok(path) = std::fs::read_link("/proc/self/exe") else { return Ok(None) };
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let Ok(tree) = open_tree(CWD, &path, flags) else { return Ok(None) };
+    let same = || {
+        let (ours, there) = (stat("/proc/self/exe")?, fstat(&tree)?);
+        Ok::<_, Errno>((ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino))
+    };
+    if !same().map_err(Error::mount("this program"))? {
+        return Ok(None);
+    }
+    mount::read_only(&tree).map_err(Error::mount("this program, read-only"))?;
+    Ok(Some(tree))
 }
 
 impl Running {
@@ -100,11 +133,10 @@ impl Running {
     /// # Errors
     /// There are no more descriptors.
     pub fn killer(&self) -> Result<Killer, Error> {
-        let report = self.report.try_clone().map_err(Error::io("the report"))?;
         let pid = self.child.id().try_into().ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| Error::Stage("the stage has no pid".into()))?;
         let stage = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| Error::Stage(format!("pidfd: {e}")))?;
-        Ok(Killer { stage: Arc::new(stage), report: Arc::new(Mutex::new(report)), alive: self.alive.clone() })
+        Ok(Killer { stage: Arc::new(stage), report: self.report.clone(), alive: self.alive.clone() })
     }
 
     /// Waits for its end.
@@ -114,7 +146,7 @@ impl Running {
     pub fn wait(mut self) -> Result<Exit, Error> {
         let status = self.child.wait().map_err(Error::io("wait"))?;
         *self.alive.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = false;
-        let mut reports = reports(&mut self.report)?;
+        let mut reports = reports(&self.report)?;
         // A reason why it never ran comes before the exit status of whoever found it.
         let failure = reports.iter().position(|r| matches!(r, Report::Failed(_) | Report::NotExecuted(..)));
         match failure.map(|n| reports.swap_remove(n)).or_else(|| reports.pop()) {
@@ -133,10 +165,12 @@ impl Running {
     }
 }
 
-fn reports(file: &mut File) -> Result<Vec<Report>, Error> {
-    let mut text = String::new();
-    file.rewind().and_then(|()| file.read_to_string(&mut text)).map_err(Error::io("the report"))?;
-    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+/// Read by position: the stages write at the end meanwhile.
+fn reports(file: &File) -> Result<Vec<Report>, Error> {
+    let size = file.metadata().map_err(Error::io("the report"))?.len();
+    let mut text = vec![0; usize::try_from(size).unwrap_or(0)];
+    file.read_exact_at(&mut text, 0).map_err(Error::io("the report"))?;
+    Ok(text.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
 impl Killer {
@@ -148,8 +182,7 @@ impl Killer {
 
     /// Sends a signal to the command.
     pub fn signal(&self, signal: Signal) {
-        let mut file = self.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let pid = reports(&mut file).unwrap_or_default().into_iter().find_map(|r| match r {
+        let pid = reports(&self.report).unwrap_or_default().into_iter().find_map(|r| match r {
             Report::Started(pid) => Some(pid),
             _ => None,
         });

@@ -4,15 +4,17 @@
 //! namespace: it makes the file system, drops what it may do, and becomes the command. Stage 1 waits for it and reports how it
 //! ended. Each has the kernel kill it when its parent dies, so nothing outlives the program that asked for it.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _, Write as _};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::fd::RawFd;
+use std::os::unix::net::UnixStream;
 
-use rustix::process::{Pid, Signal, WaitOptions, getppid, set_parent_process_death_signal, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, getppid, set_parent_process_death_signal, setsid, waitpid};
+use rustix::termios::isatty;
 use rustix::thread::UnshareFlags;
 
 use crate::request::{Network, Request};
-use crate::{Error, etc, rootfs, userns};
+use crate::{Error, etc, exec, rootfs, terminal, userns};
 
 /// The name under which this program is its own helper.
 pub(crate) const HIDDEN_NAME: &str = "archipel-sandbox";
@@ -43,9 +45,9 @@ pub fn dispatch() {
     let args: Vec<String> = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
     let status = match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [ID_MAP, pid] => i32::from(userns::map_ids(pid).is_err()),
-        [RUN, request, report, parent] => match (request.parse(), report.parse(), parent.parse()) {
-            (Ok(request), Ok(report), Ok(parent)) => first(request, report, parent),
-            _ => 2,
+        [RUN, parent, request, report] => match (borrow(parent, request), borrow(parent, report)) {
+            (Ok(request), Ok(report)) => first(request, &report, parent),
+            _ => 125, // the parent is gone, or this is not its child
         },
         _ => 2,
     };
@@ -53,12 +55,11 @@ pub fn dispatch() {
     std::process::exit(status);
 }
 
-/// Takes over a descriptor that the parent left open for us, and keeps it from the command.
-fn inherit(fd: RawFd) -> File {
-    // SAFETY: the parent made this descriptor for this process and names it once, so nobody else here owns it.
-    #[expect(unsafe_code, reason = "descriptors cross an exec as numbers")]
-    let file = unsafe { File::from(OwnedFd::from_raw_fd(fd)) };
-    file
+/// Opens a descriptor of the process that asked. They are all closed at exec, as it may be starting other programs at the same
+/// moment, which must not get a request with secrets in it; so this one is reached by its name.
+fn borrow(parent: &str, number: &str) -> Result<File, Error> {
+    let path = format!("/proc/{parent}/fd/{number}");
+    OpenOptions::new().read(true).append(true).open(&path).map_err(Error::io(path))
 }
 
 pub(crate) fn write_report(mut file: &File, report: &Report) {
@@ -68,31 +69,37 @@ pub(crate) fn write_report(mut file: &File, report: &Report) {
     }
 }
 
-fn first(request: RawFd, report: RawFd, parent: i32) -> i32 {
-    let (request, report) = (inherit(request), inherit(report));
-    match prepare(request, parent).and_then(|request| fork_and_wait(&request, &report)) {
-        Ok(report_of_end) => {
-            write_report(&report, &report_of_end);
+fn first(request: File, report: &File, parent: &str) -> i32 {
+    match prepare(request, parent).and_then(|request| fork_and_wait(&request, report)) {
+        Ok(end) => {
+            write_report(report, &end);
             0
         }
         Err(e) => {
-            write_report(&report, &Report::Failed(e.to_string()));
+            write_report(report, &Report::Failed(e.to_string()));
             125
         }
     }
 }
 
-fn prepare(mut file: File, parent: i32) -> Result<Request, Error> {
+fn prepare(mut file: File, parent: &str) -> Result<Request, Error> {
     die_with_parent()?;
     // The parent may have died before the kernel was told.
-    if getppid().map_or(0, Pid::as_raw_pid) != parent {
+    if getppid().is_none_or(|pid| pid.as_raw_pid().to_string() != parent) {
         return Err(Error::Stage("the process that asked for this is gone".into()));
     }
     let mut text = String::new();
-    file.rewind().and_then(|()| file.read_to_string(&mut text)).map_err(Error::io("the request"))?;
+    file.read_to_string(&mut text).map_err(Error::io("the request"))?;
     let request: Request = serde_json::from_str(&text).map_err(|e| Error::Stage(format!("the request: {e}")))?;
     close_on_exec()?;
-    let mut flags = UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+    // Ctrl-C on the caller's terminal is for the caller, which passes it on or ends us. A command that reads from that very
+    // terminal stays in its session and gets it from there; then it must not end this stage, whose end is the command's.
+    if isatty(std::io::stdin()) {
+        ignore_interrupts();
+    } else {
+        let _ = setsid(); // refused only where we are alone in a group already
+    }
+    let mut flags = UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWCGROUP;
     if request.network == Network::None {
         flags |= UnshareFlags::NEWNET;
     }
@@ -100,29 +107,42 @@ fn prepare(mut file: File, parent: i32) -> Result<Request, Error> {
     Ok(request)
 }
 
+fn ignore_interrupts() {
+    for signal in [libc::SIGINT, libc::SIGQUIT] {
+        // SAFETY: no handler is installed, so nothing can run at a bad moment.
+        #[expect(unsafe_code, reason = "signal(2) has no safe wrapper")]
+        unsafe {
+            libc::signal(signal, libc::SIG_IGN);
+        }
+    }
+}
+
 pub(crate) fn die_with_parent() -> Result<(), Error> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| Error::Stage(format!("death signal: {e}")))
 }
 
 fn fork_and_wait(request: &Request, report: &File) -> Result<Report, Error> {
-    let (alive, watched) =
-        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| Error::Stage(format!("pipe: {e}")))?;
+    let (ours, theirs) = UnixStream::pair().map_err(Error::io("a socket"))?;
+    let _stubs = rootfs::Stubs::make(request)?;
     // SAFETY: this process has one thread, so the child has every lock and allocation in order.
     #[expect(unsafe_code, reason = "pid 1 of a new pid namespace is the next child; fork is the cheapest one")]
     let child = unsafe { libc::fork() };
     match child {
         -1 => Err(Error::Stage(format!("fork: {}", std::io::Error::last_os_error()))),
         0 => {
-            drop(watched);
-            let failure = second(request, &alive);
+            drop(ours);
+            let failure = second(request, &theirs);
             write_report(report, &failure);
             #[expect(clippy::exit, reason = "the forked child must never return into its parent's code")]
             std::process::exit(125);
         }
         pid => {
-            drop(alive);
+            drop(theirs);
             write_report(report, &Report::Started(pid));
             let pid = Pid::from_raw(pid).ok_or_else(|| Error::Stage("fork gave no pid".into()))?;
+            if request.terminal {
+                terminal::connect(&ours);
+            }
             let status = loop {
                 match waitpid(Some(pid), WaitOptions::empty()) {
                     Ok(Some((_, status))) => break status,
@@ -130,7 +150,6 @@ fn fork_and_wait(request: &Request, report: &File) -> Result<Report, Error> {
                     Err(e) => return Err(Error::Stage(format!("wait: {e}"))),
                 }
             };
-            drop(watched);
             Ok(match (status.exit_status(), status.terminating_signal()) {
                 (Some(code), _) => Report::Exited(code),
                 (None, Some(signal)) => Report::Signalled(signal),
@@ -141,28 +160,28 @@ fn fork_and_wait(request: &Request, report: &File) -> Result<Report, Error> {
 }
 
 /// Makes the container and becomes the command. Returns only why it could not.
-fn second(request: &Request, alive: &OwnedFd) -> Report {
-    let user = match set_up(request) {
+fn second(request: &Request, stage: &UnixStream) -> Report {
+    let user = match set_up(request, stage) {
         Ok(user) => user,
         Err(e) => return Report::Failed(e.to_string()),
     };
-    // The change of ids has undone the death signal; and if stage 1 died in between, its end of the pipe is closed.
+    // The change of ids has undone the death signal; and if stage 1 died in between, its end of the socket is closed.
     if let Err(e) = die_with_parent() {
         return Report::Failed(e.to_string());
     }
-    let mut poll = [rustix::event::PollFd::new(alive, rustix::event::PollFlags::IN)];
+    let mut poll = [rustix::event::PollFd::new(stage, rustix::event::PollFlags::IN)];
     let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
     if rustix::event::poll(&mut poll, Some(&now)).is_ok_and(|n| n > 0) {
         return Report::Failed("the process that asked for this is gone".into());
     }
-    etc::execute(request, &user)
+    exec::execute(request, &user)
 }
 
-fn set_up(request: &Request) -> Result<crate::user::User, Error> {
+fn set_up(request: &Request, stage: &UnixStream) -> Result<crate::user::User, Error> {
     die_with_parent()?;
     userns::unshare(UnshareFlags::NEWNS).map_err(|e| Error::Stage(format!("new mount namespace: {e}")))?;
     rootfs::enter(request)?;
-    etc::become_container(request)
+    etc::become_container(request, stage)
 }
 
 /// Marks every descriptor above the standard ones to be closed at exec: whatever the asking process had open is not the
@@ -186,9 +205,4 @@ fn close_on_exec() -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// The number of a descriptor, to name it to a stage.
-pub(crate) fn number(file: &File) -> String {
-    file.as_raw_fd().to_string()
 }

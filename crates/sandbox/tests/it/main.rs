@@ -32,7 +32,8 @@ fn main() -> ExitCode {
     let mut wanted = args.iter().filter(|arg| !arg.starts_with("--") && *arg != "terse" && *arg != "pretty");
     let wanted = wanted.next();
     let chosen = TESTS.iter().copied().flatten().filter(|(name, _)| {
-        !ignored && wanted.is_none_or(|wanted| if has("--exact") { name == wanted } else { name.contains(wanted.as_str()) })
+        !ignored
+            && wanted.is_none_or(|wanted| if has("--exact") { name == wanted } else { name.contains(wanted.as_str()) })
     });
     if has("--list") {
         chosen.for_each(|(name, _)| println!("{name}: test"));

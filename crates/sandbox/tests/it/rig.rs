@@ -57,7 +57,11 @@ impl Rig {
         let mut argv = vec!["/t".to_owned(), "inside".into()];
         argv.extend(action.iter().map(|s| (*s).to_owned()));
         Request {
-            rootfs: Rootfs::Overlay { lower: vec![self.path("lower")], upper: self.path("upper"), work: self.path("work") },
+            rootfs: Rootfs::Overlay {
+                lower: vec![self.path("lower")],
+                upper: self.path("upper"),
+                work: self.path("work"),
+            },
             argv,
             hostname: "sandbox".into(),
             ..Request::default()
