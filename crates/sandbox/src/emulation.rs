@@ -5,10 +5,10 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, openat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 use crate::Error;
@@ -63,6 +63,8 @@ const ARCHITECTURES: &[Architecture] = &[
 /// The emulators of this process's user namespace. They work for as long as this lives.
 #[derive(Debug)]
 pub struct Emulation {
+    /// The other architecture that the processor runs: the 32-bit one.
+    sibling: Option<&'static str>,
     found: Vec<(&'static str, Option<PathBuf>)>,
     /// Why there is no table of our own.
     refused: Option<String>,
@@ -75,21 +77,24 @@ impl Emulation {
     /// # Errors
     /// The kernel gave a table and then refused an entry.
     pub fn set_up(search: &[PathBuf]) -> Result<Self, Error> {
-        match table() {
+        let table = table();
+        // With a table of our own, still empty, the kernel's answer is the processor's.
+        let sibling = sibling();
+        let foreign = || ARCHITECTURES.iter().filter(move |a| a.name != host() && Some(a.name) != sibling);
+        match table {
             Ok(table) => {
                 let mut found = Vec::new();
-                for architecture in ARCHITECTURES.iter().filter(|a| !runs_natively(a.name)) {
+                for architecture in foreign() {
                     if let Some(qemu) = find(architecture, search) {
                         register(&table, architecture, &qemu).map_err(Error::io(&qemu))?;
                         found.push((architecture.name, Some(qemu)));
                     }
                 }
-                Ok(Self { found, refused: None, _table: Some(table) })
+                Ok(Self { sibling, found, refused: None, _table: Some(table) })
             }
             Err(e) => {
-                let foreign = ARCHITECTURES.iter().filter(|a| !runs_natively(a.name) && host_has(a.qemu));
-                let found = foreign.map(|a| (a.name, None)).collect();
-                Ok(Self { found, refused: Some(e.to_string()), _table: None })
+                let found = foreign().filter(|a| host_has(a.qemu)).map(|a| (a.name, None)).collect();
+                Ok(Self { sibling, found, refused: Some(e.to_string()), _table: None })
             }
         }
     }
@@ -97,7 +102,7 @@ impl Emulation {
     /// How an architecture (Go's name) runs here. Emulators run every variant of theirs.
     #[must_use]
     pub fn support(&self, architecture: &str, _variant: Option<&str>) -> Support {
-        if runs_natively(architecture) {
+        if architecture == host() || Some(architecture) == self.sibling {
             return Support::Native;
         }
         if let Some((_, qemu)) = self.found.iter().find(|(name, _)| *name == architecture) {
@@ -126,20 +131,60 @@ pub(crate) fn name_of(machine: u16) -> Option<&'static str> {
     ARCHITECTURES.iter().find(|a| a.machine == machine).map(|a| a.name)
 }
 
-/// Every architecture that an emulator is looked for.
-pub(crate) fn foreign() -> impl Iterator<Item = &'static str> {
-    ARCHITECTURES.iter().map(|a| a.name).filter(|name| !runs_natively(name))
+/// Every architecture that is known.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    ARCHITECTURES.iter().map(|a| a.name)
 }
 
-fn runs_natively(architecture: &str) -> bool {
+/// The processor's architecture.
+pub(crate) fn host() -> &'static str {
     match std::env::consts::ARCH {
-        "x86_64" => matches!(architecture, "amd64" | "386"),
-        "aarch64" => architecture == "arm64",
-        "arm" => architecture == "arm",
-        "powerpc64" => architecture == "ppc64le",
-        "loongarch64" => architecture == "loong64",
-        other => architecture == other,
+        "x86_64" => "amd64",
+        "x86" => "386",
+        "aarch64" => "arm64",
+        "powerpc64" => "ppc64le",
+        "loongarch64" => "loong64",
+        "mips64" => "mips64le",
+        other => other,
     }
+}
+
+/// The 32-bit architecture that goes with the processor's, if this processor and this kernel run it: not all do.
+fn sibling() -> Option<&'static str> {
+    let (name, machine, code): (_, u16, &[u8]) = match host() {
+        // mov eax, 1 (exit); xor ebx, ebx; int 0x80
+        "amd64" => ("386", 3, &[0xb8, 1, 0, 0, 0, 0x31, 0xdb, 0xcd, 0x80]),
+        // mov r0, 0; mov r7, 1 (exit); svc 0
+        "arm64" => ("arm", 40, &[0, 0, 0xa0, 0xe3, 1, 0x70, 0xa0, 0xe3, 0, 0, 0, 0xef]),
+        _ => return None,
+    };
+    let tried = || -> io::Result<()> {
+        let file = fs::File::from(memfd_create("sibling", MemfdFlags::CLOEXEC)?);
+        io::Write::write_all(&mut &file, &smallest_program(machine, code))?;
+        // Opened anew, for a file that is open for writing cannot be executed.
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let read = fs::File::open(&path)?;
+        drop(file);
+        let path = format!("/proc/self/fd/{}", read.as_raw_fd());
+        std::process::Command::new(path).env_clear().stdin(std::process::Stdio::null()).status().map(drop)
+    };
+    // Any other error says nothing about the processor.
+    let refused = tried().is_err_and(|e| e.raw_os_error() == Some(libc::ENOEXEC));
+    (!refused).then_some(name)
+}
+
+/// A 32-bit ELF file: header, one program header, code.
+fn smallest_program(machine: u16, code: &[u8]) -> Vec<u8> {
+    const BASE: u32 = 0x1_0000;
+    let mut elf = vec![0x7f, b'E', b'L', b'F', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0];
+    elf.extend(machine.to_le_bytes());
+    let flags = if machine == 40 { 0x0500_0000 } else { 0 }; // ARM's EABI 5
+    elf.extend([1, BASE + 84, 52, 0, flags].iter().flat_map(|n: &u32| n.to_le_bytes()));
+    elf.extend([52u16, 32, 1, 0, 0, 0].iter().flat_map(|n| n.to_le_bytes()));
+    let size = 84 + u32::try_from(code.len()).unwrap_or(0);
+    elf.extend([1, 0, BASE, BASE, size, size, 5, BASE].iter().flat_map(|n| n.to_le_bytes()));
+    elf.extend(code);
+    elf
 }
 
 /// A `binfmt_misc` of the namespace that we are in. It needs no mount point: the descriptor is enough.

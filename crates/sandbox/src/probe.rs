@@ -142,9 +142,9 @@ fn emulators(qemu: &[PathBuf], findings: &mut Vec<Finding>) -> Vec<(String, Stri
             return Vec::new();
         }
     };
-    let mut listed = vec![(archipel_host().to_owned(), "native".to_owned())];
+    let mut listed = vec![(emulation::host().to_owned(), "native".to_owned())];
     let mut missing = Vec::new();
-    for name in emulation::foreign() {
+    for name in emulation::names().filter(|name| *name != emulation::host()) {
         match emulation.support(name, None) {
             Support::Native => listed.push((name.into(), "native".into())),
             Support::Emulated { qemu: Some(path) } => listed.push((name.into(), path.display().to_string())),
@@ -163,14 +163,6 @@ fn emulators(qemu: &[PathBuf], findings: &mut Vec<Finding>) -> Vec<(String, Stri
     };
     findings.push(finding("qemu", false, result));
     listed
-}
-
-fn archipel_host() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
 }
 
 fn filter() -> Finding {

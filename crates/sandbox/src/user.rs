@@ -19,10 +19,16 @@ pub enum UserError {
     /// No such user.
     #[error("user {0:?} is not in the image's /etc/passwd: no users found")]
     User(String),
+    /// A number that is none of a user or group.
+    #[error("{0:?}: uids and gids are numbers from 0 to 2147483647")]
+    Range(String),
     /// No such group.
     #[error("group {0:?} is not in the image's /etc/group: no groups found")]
     Group(String),
 }
+
+/// What docker takes for an id.
+const MAX_ID: u32 = i32::MAX.unsigned_abs();
 
 struct Account<'a> {
     name: &'a str,
@@ -47,6 +53,7 @@ pub fn resolve(spec: &str, passwd: Option<&[u8]>, group: Option<&[u8]>) -> Resul
         accounts(&passwd).find(|a| a.name == who).or_else(|| accounts(&passwd).find(|a| Some(a.uid) == number));
     let (uid, primary, home, name) = match (&account, number) {
         (Some(a), _) => (a.uid, a.gid, a.home, Some(a.name)),
+        (None, Some(uid)) if uid > MAX_ID => return Err(UserError::Range(who.into())),
         (None, Some(uid)) => (uid, 0, if uid == 0 { "/root" } else { "/" }, None),
         (None, None) => return Err(UserError::User(who.into())),
     };
@@ -56,6 +63,9 @@ pub fn resolve(spec: &str, passwd: Option<&[u8]>, group: Option<&[u8]>) -> Resul
             Some((_, gid, _)) => gid,
             None => group.parse().map_err(|_| UserError::Group(group.into()))?,
         };
+        if gid > MAX_ID {
+            return Err(UserError::Range(group.into()));
+        }
         return Ok(User { uid, gid, groups: vec![gid], home });
     }
     let mut all = vec![primary];
@@ -111,6 +121,7 @@ mod tests {
             let user = resolve(spec, Some(PASSWD), Some(GROUP)).unwrap();
             assert_eq!((user.uid, user.gid, user.groups), (uid, gid, groups), "{spec}");
         }
+        assert_eq!(resolve("4294967295", Some(PASSWD), None), Err(UserError::Range("4294967295".into())));
         assert_eq!(resolve("nobody", Some(PASSWD), None), Err(UserError::User("nobody".into())));
         assert_eq!(resolve("root:none", Some(PASSWD), Some(GROUP)), Err(UserError::Group("none".into())));
         assert_eq!(resolve("", None, None).unwrap().home, "/root");

@@ -59,7 +59,7 @@ pub fn enter() -> Result<Entered, Error> {
         from.read_to_string(&mut answer).map_err(Error::io("the id mapping helper"))?;
     }
     helper.wait().map_err(Error::io("the id mapping helper"))?;
-    unshared.map_err(|e| refused(&std::io::Error::from(e).to_string()))?;
+    unshared.map_err(|e| refused(&format!("unshare: {}", std::io::Error::from(e))))?;
     let mapping = match answer.split_once(' ') {
         _ if answer == "root" => Mapping::Root,
         _ if answer == "subids" => Mapping::SubIds,
@@ -70,11 +70,12 @@ pub fn enter() -> Result<Entered, Error> {
     let (uid, gid) = (rustix::process::Uid::ROOT, rustix::process::Gid::ROOT);
     let become_root = || -> rustix::io::Result<()> {
         set_thread_res_gid(gid, gid, gid)?;
-        set_thread_res_uid(uid, uid, uid)
+        set_thread_res_uid(uid, uid, uid)?;
+        // What others mount on the host may come in; what we mount must not go out.
+        mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
     };
-    become_root().map_err(|e| unmapped(&e.to_string()))?;
-    // What others mount on the host may come in; what we mount must not go out.
-    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC).map_err(Error::mount("/"))?;
+    // AppArmor gives the namespace, and then no rights in it.
+    become_root().map_err(|e| refused(&format!("it gives no rights: {e}")))?;
     Ok(Entered { mapping })
 }
 
@@ -170,7 +171,7 @@ pub(crate) fn sub_ids(file: &str, uid: u32) -> Vec<(u32, u32)> {
 }
 
 /// Why the kernel said no, as far as its switches tell.
-fn refused(errno: &str) -> Error {
+fn refused(seen: &str) -> Error {
     let read = |path: &str| fs::read_to_string(path).map(|t| t.trim().to_owned()).unwrap_or_default();
     let switches = [
         ("/proc/sys/kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"),
@@ -187,7 +188,7 @@ fn refused(errno: &str) -> Error {
             return Error::UserNamespaces { reason, remedy: Some(format!("sudo sysctl -w {mend}")) };
         }
     }
-    let reason = format!("unshare: {errno} (inside a container, its seccomp profile may forbid it)");
+    let reason = format!("{seen} (inside a container, its seccomp profile may forbid it)");
     Error::UserNamespaces { reason, remedy: None }
 }
 

@@ -4,8 +4,10 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 
-use archipel_sandbox::{Exit, spawn};
+use archipel_sandbox::{Exit, Request, spawn};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::pty::OpenptFlags;
+use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 
 use crate::Test;
 use crate::rig::{self, Rig};
@@ -14,6 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("needs_userns_killed_from_another_thread", killed),
     ("needs_userns_signals_reach_the_command", signalled),
     ("needs_userns_nothing_outlives_its_parent", orphans),
+    ("needs_userns_a_terminal", terminal),
     ("needs_userns_concurrent_steps_from_threads", concurrent),
 ];
 
@@ -65,6 +68,33 @@ fn orphans() {
     assert_eq!(out.read_to_end(&mut Vec::new()).unwrap(), 0);
     assert!(test_kill_process(pid).is_err());
     std::fs::remove_dir_all(dir.trim()).unwrap();
+}
+
+fn terminal() {
+    let rig = Rig::new();
+    let ours = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    rustix::pty::unlockpt(&ours).unwrap();
+    let theirs = rustix::pty::ioctl_tiocgptpeer(&ours, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC);
+    let theirs = theirs.unwrap();
+    tcsetwinsize(&ours, Winsize { ws_row: 23, ws_col: 77, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    let before = tcgetattr(&theirs).unwrap();
+    let stdio = || Stdio::from(theirs.try_clone().unwrap());
+    let request = Request { terminal: true, ..rig.request(&["terminal"]) };
+    let running = spawn(&request, stdio(), stdio(), stdio()).unwrap();
+    let mut out = BufReader::new(std::fs::File::from(ours.try_clone().unwrap()));
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    // A terminal of the container's own, whose foreground group is the command, as large as the caller's.
+    assert_eq!(line.trim_end(), r#"[true, true, true] Ok("/dev/pts/0") Ok(1) Ok((23, 77))"#);
+    rustix::io::write(&ours, b"typed\r").unwrap();
+    let mut rest = String::new();
+    while !rest.contains("got") {
+        out.read_line(&mut rest).unwrap();
+    }
+    // Echoed once, by the container's terminal.
+    assert_eq!(rest.replace('\r', ""), "typed\ngot \"typed\\n\"\n");
+    assert_eq!(running.wait().unwrap(), Exit::Code(5));
+    assert_eq!(tcgetattr(&theirs).unwrap().local_modes, before.local_modes);
 }
 
 fn concurrent() {

@@ -3,6 +3,15 @@
 //! So this binary has its own harness: every test runs in a fresh process of one thread, which is this binary again. It is static,
 //! and therefore also the program that runs inside the root file systems ([`inside`]): no image is needed.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::exit,
+    reason = "tests, with a harness of their own, which clippy does not take for tests"
+)]
+
 mod confine;
 mod elf;
 mod emulate;

@@ -94,6 +94,9 @@ fn users() {
     let asked = |user: &str| rig::ok(&Request { user: user.into(), ..rig.request(&["ids"]) });
     assert_eq!(asked("bin"), "Uid: 2 2 2 2\nGid: 3 3 3 3\nGroups: 3 44");
     assert_eq!(asked("1000:44"), "Uid: 1000 1000 1000 1000\nGid: 44 44 44 44\nGroups: 44");
+    // Programs with the set-user-id bit work, as `su` must.
+    fs::set_permissions(rig.path("lower/t"), fs::Permissions::from_mode(0o4755)).unwrap();
+    assert!(asked("bin").starts_with("Uid: 2 0 0 0\n"));
     let none = rig::run(&Request { user: "nobody".into(), ..rig.request(&["ids"]) }).unwrap_err();
     assert!(none.to_string().contains("nobody"), "{none}");
     rig::ok(&Request { user: "root".into(), ..rig.request(&["write", "/made", "x"]) });
