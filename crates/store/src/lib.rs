@@ -1,1 +1,45 @@
 //! Content on disk: blobs, snapshots, layers, cache records, image names.
+//!
+//! ```text
+//! <root>/
+//!   lock                       shared (flock) by every open store, exclusive while one prunes
+//!   blobs/ ingest/             an `archipel_cas` folder: manifests, configs, compressed layers
+//!   snapshots/<id>/fs/         the files of one layer as overlayfs keeps them: whiteouts are 0:0 devices
+//!   snapshots/<id>/layer.json  the parent; a snapshot without it is not there
+//!   snapshots/<id>/layers/     what has been made of it: <options>.json names a blob and its diff id
+//!   cache/<2 hex>/<hex>        small records by key
+//!   images/<encoded>.json      a reference and what it stands for
+//!   mounts/<hex>/<n>/data      the folder of a `RUN --mount=type=cache`; `lock` beside it while one has it alone
+//!   work/<pid>-<n>/            what is being made, and mount points; `lock` inside is locked while its process lives
+//! ```
+//!
+//! Everything gets its name by rename and only when whole. Several processes share a store: two that make the same do the
+//! work twice, and the second takes what the first has put there. Nothing is removed but by [`Store::prune`], which has
+//! the store to itself, and by [`Store::open`], which sweeps what dead processes left in `work/`. What images name is
+//! kept when pruning, with the snapshots of their layers and all that lies below.
+#![forbid(unsafe_code)]
+
+mod cache;
+mod disk;
+mod draft;
+mod error;
+mod image;
+pub mod layer;
+mod mount;
+mod prune;
+mod snapshot;
+mod store;
+mod unpack;
+mod view;
+mod work;
+
+pub use draft::Draft;
+pub use error::Error;
+pub use image::Image;
+pub use layer::{Compression, Layer, LayerOptions, Skipped};
+pub use prune::Usage;
+pub use snapshot::{BadId, Snapshot, SnapshotId};
+pub use store::Store;
+pub use view::{Tree, View};
+
+type Result<T> = std::result::Result<T, Error>;

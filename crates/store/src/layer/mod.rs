@@ -1,0 +1,44 @@
+//! Layers as archives: read, applied to a tree, and written from a snapshot.
+
+mod apply;
+mod compress;
+mod confine;
+mod decompress;
+mod entry;
+mod make;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod writer;
+
+use serde::{Deserialize, Serialize};
+
+pub use apply::{apply, extract};
+pub use compress::Compression;
+pub use decompress::decompress;
+pub use make::{Layer, LayerOptions};
+pub use tree::{Form, write_tree};
+pub use writer::{Header, Kind, Writer};
+
+/// What an archive wanted and this machine does not give: a rootless process makes no devices, and has perhaps one user only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Devices that were not made.
+    pub devices: u64,
+    /// Files that belong to us and not to whom they should.
+    pub owners: u64,
+    /// Extended attributes that were not set.
+    pub attributes: u64,
+}
+
+/// Linux's own notes on an overlay. They are the machine's and never a layer's.
+pub(crate) fn is_private(attribute: &[u8]) -> bool {
+    attribute.starts_with(b"trusted.") || attribute.starts_with(b"user.overlay.")
+}
+
+/// The number of the device that is a whiteout: 0:0.
+pub(crate) const WHITEOUT: u64 = 0;
+/// How a layer says that a file of that name is gone.
+pub(crate) const GONE: &[u8] = b".wh.";
+/// How a layer says that a folder holds nothing but what this layer puts there.
+pub(crate) const OPAQUE: &[u8] = b".wh..wh..opq";

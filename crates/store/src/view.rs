@@ -1,0 +1,73 @@
+//! Merged trees to read.
+
+use std::path::{Path, PathBuf};
+
+use archipel_sandbox::overlay::{self, Layers, Mounted};
+
+use crate::work::Work;
+use crate::{Result, SnapshotId, Store};
+
+/// A tree: a plain folder, or an overlay that is unmounted when this is dropped.
+#[derive(Debug)]
+pub struct Tree(Place);
+
+#[derive(Debug)]
+enum Place {
+    Folder(PathBuf),
+    Mounted(Mounted),
+}
+
+impl Tree {
+    pub(crate) fn folder(path: PathBuf) -> Self {
+        Self(Place::Folder(path))
+    }
+
+    pub(crate) fn mount(layers: &Layers<'_>, target: &Path) -> Result<Self> {
+        Ok(Self(Place::Mounted(overlay::mount(layers, target)?)))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match &self.0 {
+            Place::Folder(path) => path,
+            Place::Mounted(mounted) => mounted.path(),
+        }
+    }
+}
+
+/// All files of a snapshot with what it lies on. Not to be written to.
+#[derive(Debug)]
+pub struct View {
+    // Before the folder that it is mounted in: fields are dropped in this order.
+    tree: Tree,
+    _work: Option<Work>,
+}
+
+impl View {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.tree.path()
+    }
+}
+
+impl Store {
+    /// Shows a snapshot's files; without one, an empty folder.
+    ///
+    /// # Errors
+    /// [`crate::Error::Missing`], or a mount's.
+    pub fn view(&self, id: Option<&SnapshotId>) -> Result<View> {
+        let lower = id.map(|id| self.lower_dirs(id)).transpose()?.unwrap_or_default();
+        if let [only] = lower.as_slice() {
+            return Ok(View { tree: Tree::folder(only.clone()), _work: None });
+        }
+        let work = Work::new(self.root())?;
+        let target = work.folder("merged")?;
+        let tree = match lower.as_slice() {
+            [] => Tree::folder(target),
+            lower => Tree::mount(&Layers { lower, upper: None }, &target)?,
+        };
+        Ok(View { tree, _work: Some(work) })
+    }
+}
