@@ -23,7 +23,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::create_dir_all(parent).at(parent)?;
     let draft = parent.join(format!(".{}-{}.tmp", std::process::id(), number()));
     let mut options = OpenOptions::new();
-    let written = options.write(true).create(true).truncate(true).open(&draft).and_then(|mut file| file.write_all(bytes));
+    let written =
+        options.write(true).create(true).truncate(true).open(&draft).and_then(|mut file| file.write_all(bytes));
     let named = written.and_then(|()| fs::rename(&draft, path));
     if named.is_err() {
         let _ = fs::remove_file(&draft);

@@ -86,7 +86,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         let read = layer::extract(reader, to);
         match writing.join() {
             // A reader that gave up broke the pipe, and knows why.
-            Ok(written) => read.and_then(|_| written),
+            Ok(written) => read.and(written),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })

@@ -98,7 +98,9 @@ impl Store {
                 index.manifests.iter().try_for_each(|child| self.keep(child, kept))
             }
             media_type::OCI_MANIFEST | media_type::DOCKER_MANIFEST => {
-                let Ok(manifest) = serde_json::from_slice::<Manifest>(&self.blobs().read(digest)?) else { return Ok(()) };
+                let Ok(manifest) = serde_json::from_slice::<Manifest>(&self.blobs().read(digest)?) else {
+                    return Ok(());
+                };
                 kept.blobs.extend(manifest.layers.iter().map(|layer| layer.digest.clone()));
                 kept.blobs.insert(manifest.config.digest.clone());
                 if !self.blobs().contains(&manifest.config.digest) {

@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat, fchmod, fchown, fsetxattr,
-    futimens, linkat, makedev, mkdirat, mknodat, openat, symlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat, fchmod, fchown,
+    fsetxattr, futimens, linkat, makedev, mkdirat, mknodat, openat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -195,7 +195,9 @@ impl Applying {
         fchmod(&file, Mode::from_raw_mode(entry.mode)).at(shown)?;
         for (name, value) in entry.attributes.iter().filter(|(name, _)| !is_private(name)) {
             match fsetxattr(&file, OsStr::from_bytes(name), value, XattrFlags::empty()) {
-                Err(Errno::PERM | Errno::NOTSUP | Errno::INVAL | Errno::ACCESS | Errno::RANGE) => self.skipped.attributes += 1,
+                Err(Errno::PERM | Errno::NOTSUP | Errno::INVAL | Errno::ACCESS | Errno::RANGE) => {
+                    self.skipped.attributes += 1
+                }
                 other => other.at(shown)?,
             }
         }

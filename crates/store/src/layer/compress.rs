@@ -138,7 +138,8 @@ fn squeeze(compression: Compression, piece: &[u8]) -> io::Result<Vec<u8>> {
                 .map_err(|e| io::Error::other(format!("gzip: {e:?}")))?;
             let mut compressor = libdeflater::Compressor::new(level);
             let mut out = vec![0; compressor.gzip_compress_bound(piece.len())];
-            let length = compressor.gzip_compress(piece, &mut out).map_err(|e| io::Error::other(format!("gzip: {e}")))?;
+            let length =
+                compressor.gzip_compress(piece, &mut out).map_err(|e| io::Error::other(format!("gzip: {e}")))?;
             out.truncate(length);
             Ok(out)
         }

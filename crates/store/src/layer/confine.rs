@@ -7,7 +7,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, readlinkat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, readlinkat, statat, unlinkat,
+};
 use rustix::io::Errno;
 
 use crate::error::At as _;
@@ -143,7 +145,9 @@ impl Confined {
             }
             // What the archive replaced by a file of its own holds nothing older.
             let name = OsStr::from_bytes(split(&path).1);
-            if statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|s| FileType::from_raw_mode(s.st_mode).is_dir()) {
+            if statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|s| FileType::from_raw_mode(s.st_mode).is_dir())
+            {
                 pending.extend(self.children(&path)?);
             }
         }

@@ -56,8 +56,7 @@ pub(super) struct Entries<R> {
 
 impl<R: Read> Entries<R> {
     pub(super) fn new(reader: R) -> Self {
-        let limits =
-            Limits { max_metadata_size: MAX_METADATA, max_path_len: Some(MAX_PATH), ..Limits::default() };
+        let limits = Limits { max_metadata_size: MAX_METADATA, max_path_len: Some(MAX_PATH), ..Limits::default() };
         let mut parser = Parser::new(limits);
         // For times before 1970 alone; `entry` looks at the values that matter.
         parser.set_ignore_pax_errors(true);
@@ -74,16 +73,17 @@ impl<R: Read> Entries<R> {
         (self.left, self.padding) = (0, 0);
         self.buffer.clear();
         loop {
-            let (consumed, wanted, found) = match self.parser.parse(&self.buffer).map_err(|e| Error::tar(e.to_string()))? {
-                ParseEvent::NeedData { min_bytes } => (0, min_bytes, None),
-                ParseEvent::Entry { consumed, entry } => (consumed, 0, Some((owned(&entry, None)?, entry.size))),
-                ParseEvent::SparseEntry { consumed, entry, sparse_map, real_size } => {
-                    (consumed, 0, Some((owned(&entry, Some((sparse_map, real_size)))?, entry.size)))
-                }
-                // git writes its commit's name there; nothing else is in use.
-                ParseEvent::GlobalExtensions { consumed, .. } => (consumed, 0, None),
-                ParseEvent::End { .. } => return Ok(None),
-            };
+            let (consumed, wanted, found) =
+                match self.parser.parse(&self.buffer).map_err(|e| Error::tar(e.to_string()))? {
+                    ParseEvent::NeedData { min_bytes } => (0, min_bytes, None),
+                    ParseEvent::Entry { consumed, entry } => (consumed, 0, Some((owned(&entry, None)?, entry.size))),
+                    ParseEvent::SparseEntry { consumed, entry, sparse_map, real_size } => {
+                        (consumed, 0, Some((owned(&entry, Some((sparse_map, real_size)))?, entry.size)))
+                    }
+                    // git writes its commit's name there; nothing else is in use.
+                    ParseEvent::GlobalExtensions { consumed, .. } => (consumed, 0, None),
+                    ParseEvent::End { .. } => return Ok(None),
+                };
             self.buffer.drain(..consumed.min(self.buffer.len()));
             if let Some((entry, size)) = found {
                 if !self.buffer.is_empty() {

@@ -111,7 +111,10 @@ impl<W: Write> Writer<W> {
             let copied = io::copy(&mut content.take(header.size), &mut self.inner)?;
             if copied < header.size {
                 let shown = String::from_utf8_lossy(&header.path).into_owned();
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{shown} became shorter while it was read")));
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    format!("{shown} became shorter while it was read"),
+                ));
             }
             self.pad(copied)?;
         }
