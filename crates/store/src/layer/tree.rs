@@ -90,7 +90,7 @@ impl<W: Write> Walk<'_, W> {
             let (folder, name) = super::confine::split(path);
             let gone = [GONE, name].concat();
             let path = if folder.is_empty() { gone } else { [folder, b"/", &gone].concat() };
-            return self.mark(path, header.mtime).at(&full).map(|()| false);
+            return self.mark(&path).at(&full).map(|()| false);
         }
         if !kind.is_dir() && meta.nlink() > 1 {
             if let Some(first) = self.links.get(&(meta.dev(), meta.ino())) {
@@ -123,7 +123,7 @@ impl<W: Write> Walk<'_, W> {
         };
         self.writer.append(&header, io::empty()).at(&full)?;
         if opaque && kind.is_dir() && self.form == Form::Layer {
-            self.mark([path, b"/", OPAQUE].concat(), header.mtime).at(&full)?;
+            self.mark(&[path, b"/", OPAQUE].concat()).at(&full)?;
         }
         Ok(kind.is_dir())
     }
@@ -139,9 +139,10 @@ impl<W: Write> Walk<'_, W> {
         header
     }
 
-    fn mark(&mut self, path: Vec<u8>, mtime: (i64, u32)) -> io::Result<()> {
-        let mut header = Header::new(Kind::File, [self.prefix, path.as_slice()].concat());
-        (header.mode, header.mtime) = (0, mtime);
+    /// Without a time: when something was removed is no part of the result.
+    fn mark(&mut self, path: &[u8]) -> io::Result<()> {
+        let mut header = Header::new(Kind::File, [self.prefix, path].concat());
+        header.mode = 0;
         self.writer.append(&header, io::empty())
     }
 }

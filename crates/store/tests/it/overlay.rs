@@ -1,0 +1,86 @@
+//! Layers on layers, which want mounts: each test runs again in a user namespace of its own.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Command;
+
+use archipel_oci::{ChainId, Digest};
+use archipel_store::layer::{Form, Writer, write_tree};
+use archipel_store::{SnapshotId, Store};
+
+use super::{base, plain, store};
+
+/// Says that this process is the one inside.
+const INSIDE: &str = "ARCHIPEL_TEST_INSIDE";
+
+fn inside(name: &str, test: impl FnOnce()) {
+    if std::env::vars_os().any(|(key, _)| key == INSIDE) {
+        return test();
+    }
+    let status = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name])
+        .env(INSIDE, "1")
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+fn merged(store: &Store, id: &SnapshotId) -> Vec<u8> {
+    let view = store.view(Some(id)).unwrap();
+    let mut writer = Writer::new(Vec::new());
+    write_tree(view.path(), b"", Form::Files, None, &mut writer).unwrap();
+    writer.finish().unwrap()
+}
+
+#[test]
+fn needs_userns_changes_become_a_layer_that_makes_the_same_tree() {
+    inside("overlay::needs_userns_changes_become_a_layer_that_makes_the_same_tree", || {
+        let files = [("a/", ""), ("a/gone", "1"), ("a/stays", "2"), ("b/", ""), ("b/old", "3"), ("c", "4")];
+        let (_here, first) = store();
+        let (descriptor, diff_id, chain) = base(&first, &files);
+        let below = first.unpack(&descriptor, &diff_id, None, &chain).unwrap().id;
+
+        let draft = first.draft(Some(&below)).unwrap();
+        let tree = draft.mount().unwrap();
+        fs::remove_file(tree.path().join("a/gone")).unwrap();
+        fs::remove_dir_all(tree.path().join("b")).unwrap();
+        fs::create_dir(tree.path().join("b")).unwrap();
+        fs::write(tree.path().join("b/new"), b"5").unwrap();
+        fs::hard_link(tree.path().join("c"), tree.path().join("d")).unwrap();
+        drop(tree);
+        let top = draft.commit(&SnapshotId::step(&Digest::of(b"step"))).unwrap();
+        assert_eq!(top.parent.as_ref(), Some(&below));
+        let layer = first.layer(&top.id, &plain()).unwrap();
+        let bytes = first.blobs().read(&layer.descriptor.digest).unwrap();
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        let names: Vec<String> =
+            archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().display().to_string()).collect();
+        assert_eq!(names, ["a/", "a/.wh.gone", "b/", "b/.wh..wh..opq", "b/new", "c", "d"]);
+
+        let (_there, second) = store();
+        base(&second, &files);
+        second.unpack(&descriptor, &diff_id, None, &chain).unwrap();
+        second.blobs().put(&bytes).unwrap();
+        let upper = ChainId::extend(Some(&chain), &layer.diff_id);
+        let same = second.unpack(&layer.descriptor, &layer.diff_id, Some(&below), &upper).unwrap();
+        assert!(merged(&second, &same.id) == merged(&first, &top.id));
+        assert_eq!(fs::read_dir(second.root().join("work")).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn needs_userns_the_root_keeps_its_mode() {
+    inside("overlay::needs_userns_the_root_keeps_its_mode", || {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_dir, store) = store();
+        let draft = store.draft(None).unwrap();
+        fs::set_permissions(draft.upper(), fs::Permissions::from_mode(0o1777)).unwrap();
+        let below = draft.commit(&SnapshotId::step(&Digest::of(b"1"))).unwrap();
+        let above = store.draft(Some(&below.id)).unwrap().commit(&SnapshotId::step(&Digest::of(b"2"))).unwrap();
+        let view = store.view(Some(&above.id)).unwrap();
+        assert_eq!(fs::metadata(view.path()).unwrap().mode() & 0o7777, 0o1777);
+        assert_eq!(fs::read_dir(store.view(None).unwrap().path()).unwrap().count(), 0);
+    });
+}
