@@ -102,7 +102,7 @@ fn what_the_dead_left_is_swept_and_the_living_keep_theirs() {
     let draft = store.draft(None).unwrap();
     let dead = dir.path().join("work/1-0");
     fs::create_dir_all(dead.join("work/work")).unwrap();
-    fs::set_permissions(dead.join("work/work"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(dead.join("work/work"), fs::Permissions::from_mode(0o000)).unwrap();
     let again = Store::open(dir.path()).unwrap();
     assert!(!dead.exists() && draft.upper().exists());
     assert!(matches!(again.prune(false), Err(Error::InUse(_))));
