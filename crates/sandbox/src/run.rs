@@ -43,7 +43,7 @@ impl Exit {
     }
 }
 
-/// A process in its sandbox.
+/// A process in its sandbox. Dropped without having been waited for, it is killed.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -162,6 +162,13 @@ impl Running {
                 }
             }
         }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Does nothing to what has been waited for: the standard library remembers.
+        let _ = self.child.kill().and_then(|()| self.child.wait());
     }
 }
 

@@ -35,6 +35,9 @@ pub(crate) fn take(to: &UnixStream, user: &User, inside: &Inside) -> Result<(), 
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let ours = ioctl_tiocgptpeer(&master, flags).map_err(failed("open"))?;
     std::os::unix::fs::fchown(&ours, Some(user.uid), None).map_err(Error::io("the terminal"))?;
+    if let Ok(size) = tcgetwinsize(io::stdin()) {
+        tcsetwinsize(&ours, size).map_err(failed("size"))?; // before the command can ask for it
+    }
     let console = Path::new("dev/console");
     inside.make(console, crate::inside::Kind::File).map_err(failed("/dev/console"))?;
     inside.hang(&bind(Path::new("/dev/pts/0"))?, console)?;

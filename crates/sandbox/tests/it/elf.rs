@@ -3,10 +3,11 @@
 const TEXT: &[u8] = b"hello\n";
 const BASE: u32 = 0x1_0000;
 
-/// Prints "hello" and exits with 7, on `arm64`, `arm` or `386`; for any other name a program that no processor runs.
+/// Prints "hello" and exits with 7, on `arm64`, `riscv64`, `arm` or `386`; for any other name a program that no processor runs.
 pub(crate) fn program(architecture: &str) -> Vec<u8> {
     match architecture {
         "arm64" => wide(183, &arm64()),
+        "riscv64" => wide(243, &riscv64()),
         "arm" => narrow(40, 0x0500_0400, &arm()),
         "386" => narrow(3, 0, &i386()),
         _ => wide(0x7777, &[]),
@@ -18,6 +19,15 @@ fn arm64() -> Vec<u8> {
     let svc = 0xd400_0001;
     let address = 0x1000_0001 | (6 << 5); // adr x1, 24 bytes on: the end of the code
     words(&[mov(8, 64), mov(0, 1), address, mov(2, 6), svc, mov(8, 93), mov(0, 7), svc])
+}
+
+fn riscv64() -> Vec<u8> {
+    let load = |register: u32, value: u32| (value << 20) | (register << 7) | 0x13;
+    let (a0, a1, a2, a7, call) = (10, 11, 12, 17, 0x73);
+    // auipc a1, 0; addi a1, a1, 28: the end of the code
+    let address = [(a1 << 7) | 0x17, (28 << 20) | (a1 << 15) | (a1 << 7) | 0x13];
+    let [high, low] = address;
+    words(&[load(a7, 64), load(a0, 1), high, low, load(a2, 6), call, load(a7, 93), load(a0, 7), call])
 }
 
 fn arm() -> Vec<u8> {

@@ -31,7 +31,7 @@ fn run(architecture: &str) {
 fn foreign() {
     rig::enter();
     let emulation = Emulation::set_up(&[]).unwrap();
-    for architecture in ["arm64", "arm"] {
+    for architecture in ["arm64", "arm", "riscv64"] {
         match emulation.support(architecture, None) {
             Support::Missing { remedy } => eprintln!("skipped: {architecture}: {remedy}"),
             _ => run(architecture),

@@ -14,6 +14,7 @@ use crate::rig::{self, Rig};
 
 pub(crate) const TESTS: &[Test] = &[
     ("needs_userns_killed_from_another_thread", killed),
+    ("needs_userns_forgotten_is_killed", forgotten),
     ("needs_userns_signals_reach_the_command", signalled),
     ("needs_userns_nothing_outlives_its_parent", orphans),
     ("needs_userns_a_terminal", terminal),
@@ -32,6 +33,15 @@ fn killed() {
     let killer = running.killer().unwrap();
     assert_eq!(running.wait().unwrap(), Exit::Signal(9));
     killer.kill();
+}
+
+fn forgotten() {
+    let rig = Rig::new();
+    let mut running = spawn(&rig.request(&["sleep"]), Stdio::null(), Stdio::piped(), Stdio::null()).unwrap();
+    let mut out = BufReader::new(running.take_stdout().unwrap());
+    out.read_line(&mut String::new()).unwrap();
+    drop(running);
+    assert_eq!(out.read_line(&mut String::new()).unwrap(), 0);
 }
 
 fn signalled() {
