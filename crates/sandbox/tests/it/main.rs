@@ -12,6 +12,7 @@
     reason = "tests, with a harness of their own, which clippy does not take for tests"
 )]
 
+mod busybox;
 mod confine;
 mod elf;
 mod emulate;
@@ -24,7 +25,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 type Test = (&'static str, fn());
 
-const TESTS: &[&[Test]] = &[run::TESTS, confine::TESTS, lifetime::TESTS, emulate::TESTS];
+const TESTS: &[&[Test]] = &[run::TESTS, confine::TESTS, lifetime::TESTS, emulate::TESTS, busybox::TESTS];
 
 fn main() -> ExitCode {
     archipel_sandbox::stage::dispatch();

@@ -18,6 +18,7 @@ pub(crate) fn enter() -> userns::Entered {
     match userns::enter() {
         Ok(entered) => entered,
         Err(e) => {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "this machine cannot run the test: {e}");
             eprintln!("skipped: {e}");
             std::process::exit(0);
         }
