@@ -99,9 +99,14 @@ impl Emulation {
         }
     }
 
-    /// How an architecture (Go's name) runs here. Emulators run every variant of theirs.
+    /// How an architecture (Go's name) runs here. Emulators run every variant of theirs; the processor may be too old for one.
     #[must_use]
-    pub fn support(&self, architecture: &str, _variant: Option<&str>) -> Support {
+    pub fn support(&self, architecture: &str, variant: Option<&str>) -> Support {
+        if architecture == host()
+            && let Some(level) = variant.filter(|variant| !processor_has(variant))
+        {
+            return Support::Missing { remedy: format!("this processor lacks instructions of {architecture}/{level}") };
+        }
         if architecture == host() || Some(architecture) == self.sibling {
             return Support::Native;
         }
@@ -147,6 +152,26 @@ pub(crate) fn host() -> &'static str {
         "mips64" => "mips64le",
         other => other,
     }
+}
+
+/// Whether the processor is of a level of x86-64; of other architectures' variants nothing is known here.
+#[cfg(target_arch = "x86_64")]
+fn processor_has(level: &str) -> bool {
+    use std::arch::is_x86_feature_detected as has;
+    let v2 = || has!("sse3") && has!("ssse3") && has!("sse4.1") && has!("sse4.2") && has!("popcnt");
+    let v3 = || v2() && has!("avx2") && has!("bmi1") && has!("bmi2") && has!("fma") && has!("lzcnt") && has!("movbe");
+    let v4 = || has!("avx512f") && has!("avx512bw") && has!("avx512cd") && has!("avx512dq") && has!("avx512vl");
+    match level {
+        "v2" => v2(),
+        "v3" => v3(),
+        "v4" => v3() && v4(),
+        _ => true,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn processor_has(_level: &str) -> bool {
+    true
 }
 
 /// The 32-bit architecture that goes with the processor's, if this processor and this kernel run it: not all do.

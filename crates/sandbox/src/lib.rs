@@ -7,6 +7,8 @@
 //! 2. [`emulation`]: our own `binfmt_misc` in that namespace runs foreign binaries by QEMU.
 //! 3. [`spawn`]: a [`Request`] becomes a process. We execute ourselves under a hidden name ([`stage::dispatch`]), so that a threaded
 //!    process never forks; the new process unshares, mounts, pivots, drops what it may do, and executes the command as pid 1.
+//!
+//! It takes Linux 5.12, and 6.7 for [`emulation`] that needs nothing of the host.
 
 mod calls;
 mod capabilities;

@@ -6,7 +6,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
 
 use rustix::process::{Pid, Signal, WaitOptions, getppid, set_parent_process_death_signal, setsid, waitpid};
@@ -185,24 +184,10 @@ fn set_up(request: &Request, stage: &UnixStream) -> Result<crate::user::User, Er
 }
 
 /// Marks every descriptor above the standard ones to be closed at exec: whatever the asking process had open is not the
-/// command's.
+/// command's (close_range(2) with this flag: Linux 5.11).
 fn close_on_exec() -> Result<(), Error> {
     // SAFETY: only flags of descriptors change; none is closed or used here.
     #[expect(unsafe_code, reason = "close_range(2) has no safe wrapper")]
     let result = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-    if result == 0 {
-        return Ok(());
-    }
-    // Before Linux 5.11.
-    let open = std::fs::read_dir("/proc/self/fd").map_err(Error::io("/proc/self/fd"))?;
-    let numbers: Vec<RawFd> =
-        open.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).filter(|n| *n > 2).collect();
-    for fd in numbers {
-        // SAFETY: as above; a number that is closed by now is an error that does not matter.
-        #[expect(unsafe_code, reason = "descriptors are known here by number only")]
-        unsafe {
-            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
-        }
-    }
-    Ok(())
+    if result == 0 { Ok(()) } else { Err(Error::Stage(format!("close_range: {}", std::io::Error::last_os_error()))) }
 }
