@@ -1,1 +1,40 @@
-//! Dockerfile text to checked stages: parsing, expansion, ignore files, patterns and checks; pure.
+//! The Dockerfile language: text in, checked stages and steps out. Pure: no file is opened here.
+#![forbid(unsafe_code)]
+
+mod chmod;
+mod csv;
+mod diagnostic;
+mod directive;
+mod duration;
+mod flags;
+mod heredoc;
+mod ignore;
+mod instruction;
+mod json;
+mod line;
+mod mount;
+mod nearest;
+mod number;
+mod parse;
+mod pattern;
+mod source;
+mod span;
+mod stage;
+mod step;
+mod substitute;
+mod word;
+
+pub use chmod::Chmod;
+pub use diagnostic::{Diagnostic, Label, Severity};
+pub use directive::Directives;
+pub use heredoc::Heredoc;
+pub use ignore::{IgnoreError, IgnoreFile};
+pub use instruction::*;
+pub use mount::*;
+pub use nearest::nearest;
+pub use parse::{Parsed, parse, parse_trigger};
+pub use pattern::glob_match;
+pub use source::{AddSource, GitSource};
+pub use span::{LineIndex, Span, Spanned};
+pub use stage::{Dockerfile, From, Stage};
+pub use step::*;

@@ -1,0 +1,202 @@
+//! Puts an image together: layers of snapshots, configs, manifests, and an index where there are several platforms.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use archipel_oci::{Descriptor, DiffId, Digest, ImageConfig, Index, Manifest, RawManifest, Reference, media_type};
+use archipel_store::{LayerOptions, SnapshotId, Store};
+use tokio::task::JoinSet;
+
+use super::annotations::{Annotations, On};
+use super::{PlatformResult, ResultLayer};
+use crate::exec::blocking;
+use crate::parts::{Blob, Parts};
+use crate::progress::Work;
+use crate::request::{Compression, ImageOptions};
+use crate::{Engine, Error, Request};
+
+/// An image that is ready to go somewhere: config and manifests are in the store.
+#[derive(Clone, Debug)]
+pub(super) struct Image {
+    pub(super) parts: Parts,
+    /// In the order of the build's platforms.
+    pub(super) members: Vec<Member>,
+    /// The index, or the only manifest.
+    pub(super) top: RawManifest,
+    /// Notes on the entry that leads to the top.
+    pub(super) notes: BTreeMap<String, String>,
+}
+
+/// The image for one platform.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) manifest: Digest,
+    pub(super) config: Digest,
+    pub(super) layers: Vec<Descriptor>,
+}
+
+/// A layer with what a manifest and a config say of it.
+#[derive(Clone, Debug)]
+struct Layer {
+    descriptor: Descriptor,
+    diff_id: DiffId,
+    origin: Option<Reference>,
+}
+
+impl Engine {
+    /// Makes the image in the form that the options ask for.
+    pub(super) async fn assemble(
+        &self,
+        request: &Request,
+        results: &[PlatformResult],
+        options: &ImageOptions,
+        work: &Work,
+    ) -> Result<Image, Error> {
+        let annotations = Annotations::parse(&request.annotations, &options.annotations)?;
+        if results.len() == 1 && annotations.need_index() {
+            return Err(Error::Request("an image for one platform has no index that could be annotated".into()));
+        }
+        let made = self.layers(request, results, options, work).await?;
+        let mut parts = Parts::new();
+        let (mut members, mut entries, mut documents) = (Vec::new(), Vec::new(), Vec::new());
+        for (result, layers) in results.iter().zip(made) {
+            let (config, raw) = member(result, &layers, &annotations);
+            for layer in &layers {
+                let blob = || self.stored_blob(layer.descriptor.clone(), layer.origin.as_ref());
+                parts.blobs.entry(layer.descriptor.digest.clone()).or_insert_with(blob);
+            }
+            let descriptor = Descriptor::of(media_type::OCI_CONFIG, &config);
+            let file = Some(self.store.blobs().path(&descriptor.digest));
+            let digest = descriptor.digest.clone();
+            parts.blobs.insert(digest.clone(), Blob { descriptor, file, origin: None });
+            members.push(Member {
+                manifest: raw.digest().clone(),
+                config: digest,
+                layers: layers.into_iter().map(|layer| layer.descriptor).collect(),
+            });
+            let mut entry = raw.descriptor();
+            entry.platform = Some(result.platform.clone());
+            entry.annotations = annotations.of(On::ManifestDescriptor, Some(&result.platform));
+            entries.push(entry);
+            documents.push(config);
+            documents.push(raw.bytes().to_vec());
+            parts.add_manifest(raw);
+        }
+        let notes = match entries.as_slice() {
+            [only] => only.annotations.clone(),
+            _ => {
+                let mut index = Index::new(entries);
+                index.annotations = annotations.of(On::Index, None);
+                let raw = RawManifest::from_index(&index);
+                documents.push(raw.bytes().to_vec());
+                parts.add_manifest(raw);
+                annotations.of(On::IndexDescriptor, None)
+            }
+        };
+        let store = self.store.clone();
+        blocking(move || documents.iter().try_for_each(|bytes| store.blobs().put(bytes).map(drop))).await?;
+        let top = parts.top().cloned().ok_or_else(|| Error::Request("there is no platform to build for".into()))?;
+        Ok(Image { parts, members, top, notes })
+    }
+
+    /// The layers of each platform. A snapshot that several platforms share is made a layer of once.
+    async fn layers(
+        &self,
+        request: &Request,
+        results: &[PlatformResult],
+        options: &ImageOptions,
+        work: &Work,
+    ) -> Result<Vec<Vec<Layer>>, Error> {
+        let options = layer_options(request, options)?;
+        let mut making = JoinSet::new();
+        let mut asked: Vec<&SnapshotId> = Vec::new();
+        for layer in results.iter().flat_map(|result| &result.layers) {
+            let ResultLayer::Snapshot(id) = layer else { continue };
+            if !asked.contains(&id) {
+                asked.push(id);
+                let (store, id, options) = (self.store.clone(), id.clone(), options.clone());
+                making.spawn_blocking(move || layer_of(&store, id, &options));
+            }
+        }
+        let mut made: Vec<(SnapshotId, Layer)> = Vec::new();
+        while let Some(ended) = making.join_next().await {
+            let (id, layer) = ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
+            work.add(layer.descriptor.size);
+            made.push((id, layer));
+        }
+        let of = |layer: &ResultLayer| match layer {
+            ResultLayer::Base { descriptor, diff_id, reference } => Some(Layer {
+                descriptor: in_oci_terms(descriptor),
+                diff_id: diff_id.clone(),
+                origin: Some(reference.clone()),
+            }),
+            ResultLayer::Snapshot(id) => made.iter().find(|(known, _)| known == id).map(|(_, layer)| layer.clone()),
+        };
+        Ok(results.iter().map(|result| result.layers.iter().filter_map(of).collect()).collect())
+    }
+
+    /// Fetches what an image has of its bases and the store has not, so that it can be used without their registries.
+    pub(super) async fn complete(&self, image: &Image, work: &Work) -> Result<Parts, Error> {
+        let mut parts = image.parts.clone();
+        let mut fetching = JoinSet::new();
+        for blob in parts.blobs.values().filter(|blob| blob.file.is_none()) {
+            let Some(origin) = blob.origin.clone() else { continue };
+            work.expect(blob.descriptor.size);
+            let (engine, descriptor, work) = (self.clone(), blob.descriptor.clone(), work.clone());
+            fetching.spawn(async move { engine.fetch(&origin, &descriptor, &|bytes| work.add(bytes)).await });
+        }
+        while let Some(ended) = fetching.join_next().await {
+            ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
+        }
+        for blob in parts.blobs.values_mut() {
+            blob.file.get_or_insert_with(|| self.store.blobs().path(&blob.descriptor.digest));
+        }
+        Ok(parts)
+    }
+}
+
+fn layer_options(request: &Request, options: &ImageOptions) -> Result<LayerOptions, Error> {
+    let compression = match options.compression.unwrap_or(Compression::Gzip) {
+        Compression::Uncompressed => archipel_store::Compression::None,
+        Compression::Gzip => archipel_store::Compression::Gzip { level: options.level },
+        Compression::Zstd => archipel_store::Compression::Zstd { level: options.level },
+    };
+    let epoch = request.source_date_epoch.filter(|_| options.rewrite_timestamp).map(|epoch| epoch.0);
+    if options.rewrite_timestamp && epoch.is_none() {
+        return Err(Error::Request("rewrite-timestamp=true needs SOURCE_DATE_EPOCH to say which time".into()));
+    }
+    Ok(LayerOptions { compression, epoch })
+}
+
+fn layer_of(store: &Arc<Store>, id: SnapshotId, options: &LayerOptions) -> Result<(SnapshotId, Layer), Error> {
+    let layer = store.layer(&id, options)?;
+    Ok((id, Layer { descriptor: layer.descriptor, diff_id: layer.diff_id, origin: None }))
+}
+
+/// The config's bytes and the manifest of one platform.
+fn member(result: &PlatformResult, layers: &[Layer], annotations: &Annotations) -> (Vec<u8>, RawManifest) {
+    let mut config: ImageConfig = result.config.clone();
+    config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id.clone()).collect();
+    let config = config.to_bytes();
+    let descriptor = Descriptor::of(media_type::OCI_CONFIG, &config);
+    let mut manifest = Manifest::new(descriptor, layers.iter().map(|layer| layer.descriptor.clone()).collect());
+    manifest.annotations = annotations.of(On::Manifest, Some(&result.platform));
+    (config, RawManifest::from_manifest(&manifest))
+}
+
+/// A base's layer under the name that OCI has for its type: an OCI manifest with Docker's types is refused by some.
+fn in_oci_terms(descriptor: &Descriptor) -> Descriptor {
+    let media_type = match descriptor.media_type.as_str() {
+        media_type::DOCKER_LAYER => media_type::OCI_LAYER,
+        media_type::DOCKER_LAYER_GZIP => media_type::OCI_LAYER_GZIP,
+        media_type::DOCKER_LAYER_ZSTD => media_type::OCI_LAYER_ZSTD,
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => {
+            "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+        }
+        other => other,
+    };
+    Descriptor { media_type: media_type.into(), ..descriptor.clone() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+//! Where results go: images into the store, to registries, into layouts and archives; files into folders and tars.
+
+mod annotations;
+mod docker_archive;
+pub(crate) mod file;
+mod image;
+mod local;
+mod metadata;
+mod oci_layout;
+mod output;
+mod rootfs;
+mod tar;
+
+pub(crate) use output::{PlatformResult, ResultLayer};

@@ -1,0 +1,262 @@
+//! Brings the results of a build to where they should go.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use archipel_oci::{Descriptor, DiffId, ImageConfig, Platform, Reference};
+use archipel_store::SnapshotId;
+
+use super::image::Image;
+use super::{docker_archive, local, metadata, oci_layout, rootfs, tar};
+use crate::exec::blocking;
+use crate::image::BaseImage;
+use crate::progress::Work;
+use crate::request::{ImageOptions, Output};
+use crate::steps::Steps;
+use crate::{Built, BuiltPlatform, Engine, Error, How, Request, Sink};
+
+/// What a build made for one platform.
+#[derive(Clone, Debug)]
+pub(crate) struct PlatformResult {
+    pub(crate) platform: Platform,
+    /// Complete but for the identities of the layers.
+    pub(crate) config: ImageConfig,
+    /// Lowest first.
+    pub(crate) layers: Vec<ResultLayer>,
+    pub(crate) how: How,
+    /// Since the build's start.
+    pub(crate) finished: Duration,
+    pub(crate) base: Option<Arc<BaseImage>>,
+    /// The files with all layers; the base's own where nothing lies on it.
+    pub(crate) top: Option<SnapshotId>,
+}
+
+/// A layer of a result.
+#[derive(Clone, Debug)]
+pub(crate) enum ResultLayer {
+    /// As it comes from a base image; its bytes may not be here.
+    Base { descriptor: Descriptor, diff_id: DiffId, reference: Reference },
+    /// Made by a step.
+    Snapshot(SnapshotId),
+}
+
+/// The images of one build: outputs that want the same form share one.
+struct Images<'a> {
+    engine: &'a Engine,
+    request: &'a Request,
+    results: &'a [PlatformResult],
+    sink: &'a Sink,
+    steps: &'a Steps,
+    made: Vec<(ImageOptions, Image)>,
+}
+
+impl Images<'_> {
+    async fn get(&mut self, options: &ImageOptions) -> Result<Image, Error> {
+        if let Some((_, image)) = self.made.iter().find(|(known, _)| known == options) {
+            return Ok(image.clone());
+        }
+        let work = self.work("exporting layers");
+        let image = self.engine.assemble(self.request, self.results, options, &work).await;
+        let image = work.finish(image)?;
+        self.made.push((options.clone(), image.clone()));
+        Ok(image)
+    }
+
+    fn work(&self, name: impl Into<String>) -> Work {
+        let platforms = self.results.iter().map(|result| result.platform.clone()).collect();
+        Work::start(self.sink, self.steps, name, platforms)
+    }
+}
+
+impl Engine {
+    /// Brings results to where the request wants them.
+    pub(crate) async fn export(
+        &self,
+        request: &Request,
+        results: Vec<PlatformResult>,
+        sink: &Sink,
+        steps: &Steps,
+    ) -> Result<Built, Error> {
+        let mut images = Images { engine: self, request, results: &results, sink, steps, made: Vec::new() };
+        let kept = [Output::Image { push: false, names: Vec::new(), options: ImageOptions::default() }];
+        let outputs = if request.outputs.is_empty() { &kept } else { request.outputs.as_slice() };
+        let mut all_names = Vec::new();
+        for output in outputs {
+            let names = match output {
+                Output::Image { names, .. } => names.as_slice(),
+                _ => &[],
+            };
+            let names = normal(request.tags.iter().chain(names))?;
+            match output {
+                Output::Image { push, options, .. } => {
+                    let image = images.get(options).await?;
+                    self.export_image(&images, &image, &names, *push).await?;
+                }
+                Output::Oci { dest, tar, options } => {
+                    let image = images.get(options).await?;
+                    self.export_layout(&images, &image, &names, dest.as_deref(), *tar).await?;
+                }
+                Output::Docker { dest, options } => {
+                    let image = images.get(options).await?;
+                    self.export_archive(&images, &image, &names, dest.as_deref()).await?;
+                }
+                Output::Local { dest } => self.export_files(&images, Some(dest), true).await?,
+                Output::Tar { dest } => self.export_files(&images, dest.as_deref(), false).await?,
+                Output::CacheOnly => {}
+            }
+            if !matches!(output, Output::Local { .. } | Output::Tar { .. } | Output::CacheOnly) {
+                all_names.extend(names.into_iter().filter(|name| !all_names.contains(name)).collect::<Vec<_>>());
+            }
+        }
+        let image = images.made.first().map(|(_, image)| image);
+        Ok(Built {
+            digest: image.map(|image| image.top.digest().clone()),
+            platforms: built(&results, image),
+            metadata: metadata::metadata(image, &all_names),
+        })
+    }
+
+    async fn export_image(
+        &self,
+        images: &Images<'_>,
+        image: &Image,
+        names: &[Reference],
+        push: bool,
+    ) -> Result<(), Error> {
+        if push && names.is_empty() {
+            return Err(Error::Request("an image without a name cannot be pushed: give it one with `-t`".into()));
+        }
+        let shown = names.iter().map(Reference::familiar).collect::<Vec<_>>().join(", ");
+        if push {
+            let work = images.work(format!("pushing {shown}"));
+            let pushed = self.publish(&image.parts, names, &work).await;
+            work.finish(pushed)?;
+        } else if !names.is_empty() {
+            // Whoever builds an image to keep it may run it where its bases cannot be had.
+            let work = images.work(format!("naming {shown}"));
+            let whole = self.complete(image, &work).await;
+            work.finish(whole)?;
+        }
+        for name in names {
+            self.name(name, &image.top).await?;
+            self.images.forget(name);
+        }
+        Ok(())
+    }
+
+    async fn export_layout(
+        &self,
+        images: &Images<'_>,
+        image: &Image,
+        names: &[Reference],
+        dest: Option<&Path>,
+        tar: bool,
+    ) -> Result<(), Error> {
+        let work = images.work("exporting to an OCI layout");
+        let write = async {
+            let parts = self.complete(image, &work).await?;
+            let layout = oci_layout::OciLayout::new(image, parts, names, &self.client);
+            let (dest, work) = (dest.map(Path::to_owned), work.clone());
+            blocking(move || match (dest, tar) {
+                (Some(folder), false) => layout.write_folder(&folder, &work),
+                (None, false) => Err(Error::Request("an OCI layout that is a folder needs dest=FOLDER".into())),
+                (dest, true) => layout.write_tar(dest.as_deref(), &[], &work),
+            })
+            .await
+        };
+        let written = write.await;
+        work.finish(written)
+    }
+
+    async fn export_archive(
+        &self,
+        images: &Images<'_>,
+        image: &Image,
+        names: &[Reference],
+        dest: Option<&Path>,
+    ) -> Result<(), Error> {
+        let work = images.work("exporting to a docker archive");
+        let write = async {
+            let manifest = docker_archive::manifest(image, names)?;
+            let parts = self.complete(image, &work).await?;
+            let layout = oci_layout::OciLayout::new(image, parts, names, &self.client);
+            let (dest, work) = (dest.map(Path::to_owned), work.clone());
+            blocking(move || layout.write_tar(dest.as_deref(), &[("manifest.json", manifest)], &work)).await
+        };
+        let written = write.await;
+        work.finish(written)
+    }
+
+    /// The files of all platforms: as folders, or in one tar.
+    async fn export_files(&self, images: &Images<'_>, dest: Option<&Path>, folder: bool) -> Result<(), Error> {
+        let mut roots = Vec::new();
+        for result in images.results {
+            let base = match &result.base {
+                Some(base) => self.unpack(base, images.sink, images.steps).await?,
+                None => None,
+            };
+            let place = (images.results.len() > 1).then(|| result.platform.file_name());
+            roots.push((place, result.top.clone().or(base)));
+        }
+        let work = images.work(if folder { "exporting files" } else { "exporting to a tar" });
+        let epoch = images.request.source_date_epoch.map(|epoch| epoch.0);
+        let (store, dest, told) = (self.store.clone(), dest.map(Path::to_owned), work.clone());
+        let sink = images.sink.clone();
+        let written = blocking(move || {
+            let roots = rootfs::open(&store, roots)?;
+            match (dest, folder) {
+                (Some(dest), true) => local::write(&dest, &roots, epoch, &told, &sink),
+                (None, true) => Err(Error::Request("type=local needs dest=FOLDER".into())),
+                (dest, false) => tar::write(dest.as_deref(), &roots, epoch, &told),
+            }
+        })
+        .await;
+        work.finish(written)
+    }
+}
+
+/// Names in full and each once. A tag cannot be given to what has a digest already.
+fn normal<'a>(names: impl Iterator<Item = &'a Reference>) -> Result<Vec<Reference>, Error> {
+    let mut all: Vec<Reference> = Vec::new();
+    for name in names {
+        if name.digest().is_some() {
+            return Err(Error::Request(format!("{name} names a digest, which a result cannot be given")));
+        }
+        let name = name.with_tag(name.tag_or_latest()).map_err(|e| Error::Request(e.to_string()))?;
+        if !all.contains(&name) {
+            all.push(name);
+        }
+    }
+    Ok(all)
+}
+
+fn built(results: &[PlatformResult], image: Option<&Image>) -> Vec<BuiltPlatform> {
+    let row = |(n, result): (usize, &PlatformResult)| {
+        let member = image.and_then(|image| image.members.get(n));
+        BuiltPlatform {
+            platform: result.platform.clone(),
+            how: result.how,
+            seconds: result.finished.as_secs_f64(),
+            layers: result.layers.len(),
+            size: member.map_or(0, |member| member.layers.iter().map(|layer| layer.size).sum()),
+            digest: member.map(|member| member.manifest.clone()),
+            config: member.map(|member| member.config.clone()),
+        }
+    };
+    results.iter().enumerate().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_full_and_once() {
+        let names: Vec<Reference> = ["a", "a:latest", "a:1"].iter().map(|n| n.parse().unwrap()).collect();
+        let shown: Vec<String> = normal(names.iter()).unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["docker.io/library/a:latest", "docker.io/library/a:1"]);
+        let digest = names[0].with_digest(archipel_oci::Digest::of(b""));
+        assert!(normal([&digest].into_iter()).is_err());
+    }
+}

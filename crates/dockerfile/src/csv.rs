@@ -1,0 +1,62 @@
+//! The lists in `--mount` and `--device`: fields separated by commas, quoted as in CSV.
+
+/// Splits a list into its fields.
+///
+/// # Errors
+/// What is wrong with its quotes.
+pub(crate) fn fields(text: &str) -> Result<Vec<String>, &'static str> {
+    let mut fields = Vec::new();
+    let mut rest = text;
+    loop {
+        let (field, after) = match rest.strip_prefix('"') {
+            Some(quoted) => quoted_field(quoted)?,
+            None => {
+                let end = rest.find(',').unwrap_or(rest.len());
+                let (field, after) = rest.split_at(end);
+                if field.contains('"') {
+                    return Err("a quote must stand at the beginning of a field");
+                }
+                (field.to_owned(), after)
+            }
+        };
+        fields.push(field);
+        match after.strip_prefix(',') {
+            Some(next) => rest = next,
+            None => return Ok(fields),
+        }
+    }
+}
+
+/// A field after its opening quote, and what follows it. Two quotes are one that is meant.
+fn quoted_field(text: &str) -> Result<(String, &str), &'static str> {
+    let mut field = String::new();
+    let mut rest = text;
+    loop {
+        let Some((before, after)) = rest.split_once('"') else { return Err("a quote is not closed") };
+        field.push_str(before);
+        match after.strip_prefix('"') {
+            Some(next) => {
+                field.push('"');
+                rest = next;
+            }
+            None if after.is_empty() || after.starts_with(',') => return Ok((field, after)),
+            None => return Err("a closing quote must stand at the end of a field"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes() {
+        assert_eq!(fields("type=bind,ro").unwrap(), ["type=bind", "ro"]);
+        assert_eq!(fields("a,\"b,c\",\"d\"\"e\"").unwrap(), ["a", "b,c", "d\"e"]);
+        assert_eq!(fields("a,").unwrap(), ["a", ""]);
+        assert_eq!(fields("").unwrap(), [""]);
+        for bad in ["a\"b", "\"a", "\"a\"b"] {
+            assert!(fields(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What is wrong with a text, and where.
+
+use crate::nearest::nearest;
+use crate::span::Span;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The build cannot go on.
+    Error,
+    /// It can, but somebody should look.
+    Warning,
+}
+
+/// One finding. Plain data: drawing it is the binary's affair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A short name for this kind of finding: `unknown-flag`.
+    pub code: &'static str,
+    /// One sentence.
+    pub message: String,
+    /// Where in the text.
+    pub span: Span,
+    /// Further places that have to do with it.
+    pub labels: Vec<Label>,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// A remark on another place of the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Where.
+    pub span: Span,
+    /// What is to be said of it.
+    pub text: String,
+}
+
+impl Diagnostic {
+    pub(crate) fn error(code: &'static str, message: impl Into<String>, span: Span) -> Self {
+        Self { severity: Severity::Error, code, message: message.into(), span, labels: Vec::new(), help: None }
+    }
+
+    pub(crate) fn warning(code: &'static str, message: impl Into<String>, span: Span) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, message, span) }
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(crate) fn label(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.labels.push(Label { span, text: text.into() });
+        self
+    }
+
+    /// Proposes the nearest of the words that would have been right; if none is near and they are few, all of them.
+    pub(crate) fn propose<'a>(self, word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Self {
+        if let Some(near) = nearest(word, known.clone()) {
+            return self.help(format!("did you mean {near}?"));
+        }
+        let known: Vec<&str> = known.into_iter().collect();
+        match known.len() {
+            1..=8 => self.help(format!("known here: {}", known.join(", "))),
+            _ => self,
+        }
+    }
+}
+
+impl std::fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}

@@ -1,0 +1,83 @@
+//! COPY and ADD.
+
+use super::{Add, Copy, Op, Raw, Transfer};
+use crate::flags::{Flags, Takes};
+use crate::heredoc::Heredoc;
+
+const COPY: &[(&str, Takes)] = &[
+    ("from", Takes::Value),
+    ("chown", Takes::Value),
+    ("chmod", Takes::Value),
+    ("link", Takes::Bool),
+    ("parents", Takes::Bool),
+    ("exclude", Takes::Values),
+];
+
+const ADD: &[(&str, Takes)] = &[
+    ("chown", Takes::Value),
+    ("chmod", Takes::Value),
+    ("link", Takes::Bool),
+    ("keep-git-dir", Takes::Bool),
+    ("checksum", Takes::Value),
+    ("unpack", Takes::Bool),
+    ("exclude", Takes::Values),
+];
+
+impl Raw<'_, '_> {
+    pub(super) fn copy(&mut self) -> Option<Op> {
+        let flags = self.check_flags(COPY);
+        let from = flags.value("from").filter(|from| !from.value.is_empty());
+        if let Some(from) = from.as_ref().filter(|from| from.value.contains('$')) {
+            let message = "variable expansion is not supported for --from";
+            let help = "define a stage for it with FROM, where ARGs from before the first FROM can be used, and copy from that stage";
+            self.error("variable-in-from", message, from.span.clone()).help = Some(help.into());
+        }
+        let parents = flags.switch("parents").unwrap_or(false);
+        Some(Op::Copy(Copy { transfer: self.transfer(&flags)?, from, parents }))
+    }
+
+    pub(super) fn add(&mut self) -> Option<Op> {
+        let flags = self.check_flags(ADD);
+        Some(Op::Add(Add {
+            transfer: self.transfer(&flags)?,
+            checksum: flags.value("checksum").filter(|checksum| !checksum.value.is_empty()),
+            keep_git_dir: flags.switch("keep-git-dir"),
+            unpack: flags.switch("unpack"),
+        }))
+    }
+
+    fn transfer(&mut self, flags: &Flags) -> Option<Transfer> {
+        let mut words = self.json_or_words()?;
+        let dest = words.pop();
+        let Some(dest) = dest.filter(|_| !words.is_empty()) else {
+            let what = "at least two arguments, the last of them the destination";
+            self.missing(what, "source... destination");
+            return None;
+        };
+        let keyword = self.keyword;
+        if Heredoc::parse(&dest.value).is_some() {
+            let message = format!("{keyword} cannot accept a heredoc as a destination");
+            self.error("heredoc-destination", message, dest.span.clone()).help =
+                Some(format!("write {keyword} <<EOF /path"));
+        }
+        let (mut sources, mut documents) = (Vec::new(), Vec::new());
+        for word in words {
+            // Of two documents of the same name the last one counts for both, as with docker.
+            match Heredoc::parse(&word.value).map(|h| (self.heredocs.iter().rev().find(|d| d.name == h.name), h)) {
+                Some((Some(document), _)) => documents.push(document.clone()),
+                Some((None, unread)) => documents.push(unread),
+                None => sources.push(word),
+            }
+        }
+        let given = |name| flags.value(name).filter(|value| !value.value.is_empty());
+        Some(Transfer {
+            sources,
+            documents,
+            dest,
+            chown: given("chown"),
+            chmod: given("chmod"),
+            link: flags.switch("link").unwrap_or(false),
+            excludes: flags.values("exclude").into_iter().map(|exclude| exclude.value).collect(),
+        })
+    }
+}

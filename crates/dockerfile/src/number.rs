@@ -1,0 +1,52 @@
+//! Booleans, ids, modes and sizes in options.
+
+/// Go's booleans.
+pub(crate) fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// A number of bytes with a unit in powers of 1024: `64`, `128m`, `1.5GiB`.
+pub(crate) fn size(text: &str) -> Option<u64> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end)?;
+    let unit = unit.strip_prefix(' ').unwrap_or(unit).to_ascii_lowercase();
+    let power = match unit.strip_suffix("ib").or(unit.strip_suffix('b')).unwrap_or(&unit) {
+        "" if !unit.ends_with("ib") => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        "p" => 5,
+        _ => return None,
+    };
+    let scale = 1_u64 << (10 * power);
+    match number.split_once('.') {
+        None => number.parse::<u64>().ok()?.checked_mul(scale),
+        Some(_) => {
+            let bytes = number.parse::<f64>().ok()? * scale as f64;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the range, and whole bytes")]
+            (0.0..9e18).contains(&bytes).then_some(bytes as u64)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in
+            [("64", 64), ("128m", 128 << 20), ("64MiB", 64 << 20), ("1.5k", 1536), ("2 GB", 2 << 30), ("1b", 1), ("0", 0)]
+        {
+            assert_eq!(size(text), Some(bytes), "{text}");
+        }
+        for bad in ["", "m", "1x", "-1", "1ib", "1..5k", "99999999999999999999", "99999999p"] {
+            assert_eq!(size(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Wildcards: Go's `filepath.Match`, which COPY and ADD use, and the patterns of ignore files (moby `patternmatcher`), which add `**`.
+
+/// Whether a name matches: `*` any run without `/`, `?` one character, `[a-z]` and `[^a-z]` classes, `\` an escape. A pattern that
+/// is malformed matches nothing.
+#[must_use]
+pub fn glob_match(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    matches(&pattern, &name)
+}
+
+/// Where a `*` was last met, so that a mismatch goes back there and lets it take one more: linear for one star at a time, never
+/// exponential.
+fn matches(pattern: &[char], name: &[char]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut back: Option<(usize, usize)> = None;
+    loop {
+        let step = match pattern.get(p) {
+            Some('*') => {
+                back = Some((p + 1, n));
+                p += 1;
+                continue;
+            }
+            None if n == name.len() => return true,
+            None => None,
+            Some(_) if n == name.len() => None,
+            Some(_) => one(&pattern[p..], name[n]).map(|used| (p + used, n + 1)),
+        };
+        match (step, back) {
+            (Some((next_p, next_n)), _) => (p, n) = (next_p, next_n),
+            (None, Some((after, from))) if name.get(from).is_some_and(|c| *c != '/') => {
+                back = Some((after, from + 1));
+                (p, n) = (after, from + 1);
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// Whether one pattern element takes a character, and how long it is.
+fn one(pattern: &[char], c: char) -> Option<usize> {
+    match pattern {
+        ['?', ..] => (c != '/').then_some(1),
+        ['\\', escaped, ..] => (*escaped == c).then_some(2),
+        ['[', rest @ ..] => class(rest, c).map(|used| used + 1),
+        [literal, ..] => (*literal == c).then_some(1),
+        [] => None,
+    }
+}
+
+/// A class after its `[`: its length with the `]`, if it takes the character.
+fn class(rest: &[char], c: char) -> Option<usize> {
+    let negated = rest.first() == Some(&'^');
+    let mut at = usize::from(negated);
+    let mut taken = false;
+    let mut first = true;
+    loop {
+        if rest.get(at) == Some(&']') && !first {
+            return (taken != negated && c != '/').then_some(at + 1);
+        }
+        first = false;
+        let (low, used) = literal(&rest[at.min(rest.len())..])?;
+        at += used;
+        let mut high = low;
+        if rest.get(at) == Some(&'-') {
+            let (end, used) = literal(&rest[at + 1..])?;
+            high = end;
+            at += 1 + used;
+        }
+        taken |= (low..=high).contains(&c);
+    }
+}
+
+fn literal(rest: &[char]) -> Option<(char, usize)> {
+    match rest {
+        ['\\', c, ..] => Some((*c, 2)),
+        ['-' | ']', ..] | [] | ['\\'] => None,
+        [c, ..] => Some((*c, 1)),
+    }
+}
+
+/// Whether a path matches a pattern of an ignore file: as [`glob_match`] part by part, where a part `**` is any number of parts.
+pub(crate) fn path_match(pattern: &[String], path: &[&str]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut back: Option<(usize, usize)> = None;
+    loop {
+        match pattern.get(p) {
+            Some(part) if part == "**" => {
+                // A trailing `**` is everything below, which is something.
+                if p + 1 == pattern.len() {
+                    return n < path.len();
+                }
+                back = Some((p + 1, n));
+                p += 1;
+                continue;
+            }
+            Some(part) if n < path.len() && part_match(part, path[n]) => {
+                p += 1;
+                n += 1;
+                continue;
+            }
+            None if n == path.len() => return true,
+            _ => {}
+        }
+        match back {
+            Some((after, from)) if from < path.len() => {
+                back = Some((after, from + 1));
+                (p, n) = (after, from + 1);
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// `**` within a part is no more than `*` there.
+fn part_match(pattern: &str, name: &str) -> bool {
+    glob_match(pattern, name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_go_does() {
+        for (pattern, name, expected) in [
+            ("abc", "abc", true),
+            ("*", "abc", true),
+            ("*c", "abc", true),
+            ("a*", "a", true),
+            ("a*", "ab/c", false),
+            ("a*/b", "abc/b", true),
+            ("a*b*c*d*e*/f", "axbxcxdxe/f", true),
+            ("a*b?c*x", "abxbbxdbxebxczzx", true),
+            ("a*b?c*x", "abxbbxdbxebxczzy", false),
+            ("ab[c]", "abc", true),
+            ("ab[b-d]", "abc", true),
+            ("ab[^c]", "abc", false),
+            ("ab[^e-g]", "abc", true),
+            ("a\\*b", "a*b", true),
+            ("a\\*b", "ab", false),
+            ("a?b", "a☺b", true),
+            ("[a-ζ]*", "α", true),
+            ("a?b", "a/b", false),
+            ("[\\]a]", "]", true),
+            ("[x\\-]", "-", true),
+            ("[]a]", "]", false),
+            ("[-]", "-", false),
+            ("[a-b-c]", "a", false),
+            ("[", "a", false),
+            ("*x", "xxx", true),
+        ] {
+            assert_eq!(glob_match(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn many_stars_do_not_hang() {
+        assert!(glob_match(&"a*".repeat(200), &"a".repeat(5000)));
+        assert!(!glob_match(&format!("{}b", "*a".repeat(100)), &"a".repeat(2000)));
+    }
+}

@@ -1,0 +1,230 @@
+//! A Dockerfile's stages, and how they depend on each other.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::diagnostic::Diagnostic;
+use crate::directive::Directives;
+use crate::instruction::{Instruction, Op, Word};
+use crate::span::{Span, Spanned};
+
+/// A Dockerfile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dockerfile {
+    /// `# syntax=`, `# escape=`, `# check=`.
+    pub directives: Directives,
+    /// The ARGs before the first FROM.
+    pub globals: Vec<Instruction>,
+    /// The stages, in order.
+    pub stages: Vec<Stage>,
+}
+
+/// FROM, and what follows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// Its place among the stages.
+    pub index: usize,
+    /// `AS name`, as written. Upper and lower case are the same.
+    pub name: Option<Spanned<String>>,
+    /// What it starts from: an image, an earlier stage or `scratch`, with variables.
+    pub base: Word,
+    /// `--platform`, with variables.
+    pub platform: Option<Word>,
+    /// `FROM` as written.
+    pub from: Spanned<String>,
+    /// `AS` as written.
+    pub as_: Option<Spanned<String>>,
+    /// The FROM instruction on one line.
+    pub source: String,
+    /// The FROM instruction.
+    pub span: Span,
+    /// The comment lines right above it, without their `#`.
+    pub comments: Vec<String>,
+    /// The last of FROM's lines, if there is a blank one among them.
+    pub blank_inside: Option<Span>,
+    /// What the comment above says of it: `# name does this`.
+    pub description: Option<String>,
+    /// What follows.
+    pub instructions: Vec<Instruction>,
+}
+
+/// Where a COPY or a mount takes its files from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum From {
+    /// A stage, by its place.
+    Stage(usize),
+    /// A named context or an image.
+    Other(String),
+}
+
+impl Stage {
+    /// Its name as other instructions and people may give it, in lower case; if it has none, `stage-N`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.name.as_ref().map_or_else(|| format!("stage-{}", self.index), |name| name.value.to_lowercase())
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        self.name.as_ref().is_some_and(|own| own.value.eq_ignore_ascii_case(name))
+    }
+}
+
+impl Dockerfile {
+    /// The stage that `--target` names: by name, or by number from 0. With two of a name it is the last one. No target is
+    /// the last stage.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn target(&self, target: Option<&str>) -> Result<&Stage, Diagnostic> {
+        let found = match target {
+            None => self.stages.last(),
+            Some(name) => self.stages.iter().rev().find(|s| s.is_called(name)).or_else(|| {
+                let number = name.parse::<usize>().ok()?;
+                self.stages.get(number)
+            }),
+        };
+        found.ok_or_else(|| {
+            let name = target.unwrap_or_default();
+            let wrong = Diagnostic::error("unknown-target", format!("target stage {name:?} could not be found"), 0..0);
+            let labels: Vec<String> = self.stages.iter().map(Stage::label).collect();
+            wrong.propose(name, labels.iter().map(String::as_str))
+        })
+    }
+
+    /// The stage that a FROM with this base (expanded) means: the last one of that name before it. `None`: an image, a named
+    /// context or `scratch`.
+    #[must_use]
+    pub fn parent(&self, stage: usize, base: &str) -> Option<&Stage> {
+        self.stages.get(..stage)?.iter().rev().find(|s| s.is_called(base))
+    }
+
+    /// What `from` means in an instruction of a stage. COPY also takes a stage's number.
+    ///
+    /// # Errors
+    /// A stage that is this one or comes after it, or a number that is no stage's.
+    pub fn source(&self, stage: usize, from: &str, numbers: bool, span: &Span) -> Result<From, Diagnostic> {
+        let number = Some(from).filter(|_| numbers).and_then(|from| from.parse::<i64>().ok());
+        let index = match number {
+            Some(number) => match usize::try_from(number).ok().filter(|n| *n < self.stages.len()) {
+                Some(index) => Some(index),
+                None => {
+                    let message = format!("invalid stage index {number}");
+                    let wrong = Diagnostic::error("invalid-stage-index", message, span.clone());
+                    return Err(wrong.help(format!("the stages before this one are 0 to {}", stage.saturating_sub(1))));
+                }
+            },
+            // Two stages may have one name; then the nearest of those that are there already is meant.
+            None => {
+                let earlier = self.stages.get(..stage).unwrap_or_default().iter().rposition(|s| s.is_called(from));
+                earlier.or_else(|| self.stages.iter().position(|s| s.is_called(from)))
+            }
+        };
+        match index {
+            None => Ok(From::Other(from.to_owned())),
+            Some(index) if index < stage => Ok(From::Stage(index)),
+            Some(index) if index == stage => {
+                let message = format!("circular dependency detected on stage: {}", self.stages[index].label());
+                Err(Diagnostic::error("circular-dependency", message, span.clone()).help("a stage cannot take files from itself"))
+            }
+            Some(index) => {
+                let current = self.stages.get(stage).map(Stage::label).unwrap_or_default();
+                let message = format!("cannot copy from stage {from:?}, it needs to be defined before current stage {current:?}");
+                let wrong = Diagnostic::error("stage-defined-later", message, span.clone());
+                Err(wrong.label(self.stages[index].span.clone(), "it is defined here").help("move that stage up"))
+            }
+        }
+    }
+
+    /// The stages and other things that an instruction of a stage takes files from.
+    ///
+    /// # Errors
+    /// As [`source`](Self::source).
+    pub fn sources(&self, stage: usize, instruction: &Instruction) -> Result<Vec<From>, Diagnostic> {
+        match &instruction.op {
+            Op::Copy(copy) => {
+                copy.from.iter().map(|from| self.source(stage, &from.value, true, &from.span)).collect()
+            }
+            Op::Run(run) => {
+                let mounts = run.mounts.iter().filter_map(|mount| Some((mount.from.as_ref()?, &mount.span)));
+                mounts.map(|(from, span)| self.source(stage, from, false, span)).collect()
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The stages that a stage needs, itself included, in order. `base` gives each stage's expanded base. Triggers that come
+    /// with base images are not known here; what they need is for who runs them.
+    ///
+    /// # Errors
+    /// As [`source`](Self::source), and those of `base`.
+    pub fn reachable(
+        &self,
+        target: usize,
+        base: &mut dyn FnMut(&Stage) -> Result<String, Diagnostic>,
+    ) -> Result<BTreeSet<usize>, Diagnostic> {
+        let mut reached = BTreeSet::new();
+        let mut open = vec![target];
+        while let Some(index) = open.pop() {
+            let Some(stage) = self.stages.get(index) else { continue };
+            if !reached.insert(index) {
+                continue;
+            }
+            let base = base(stage)?;
+            open.extend(self.parent(index, &base).map(|parent| parent.index));
+            for instruction in &stage.instructions {
+                for source in self.sources(index, instruction)? {
+                    open.extend(match source {
+                        From::Stage(index) => Some(index),
+                        From::Other(_) => None,
+                    });
+                }
+            }
+        }
+        Ok(reached)
+    }
+}
+
+/// Writes it anew, one instruction on a line. What comes of that text is the same Dockerfile, but for places.
+impl fmt::Display for Dockerfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let directives = &self.directives;
+        for (name, value) in [("syntax", &directives.syntax), ("check", &directives.check)] {
+            if let Some(value) = value {
+                writeln!(f, "# {name}={}", value.value)?;
+            }
+        }
+        if directives.escape != '\\' {
+            writeln!(f, "# escape={}", directives.escape)?;
+        }
+        // So that no comment becomes a directive.
+        writeln!(f)?;
+        let escape = directives.escape;
+        for instruction in &self.globals {
+            instruction.print(escape, f)?;
+        }
+        for stage in &self.stages {
+            print(&stage.comments, &stage.source, escape, f)?;
+            for instruction in &stage.instructions {
+                instruction.print(escape, f)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Instruction {
+    fn print(&self, escape: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print(&self.comments, &self.source, escape, f)?;
+        self.heredocs.iter().try_for_each(|heredoc| writeln!(f, "{}{}", heredoc.content, heredoc.name))
+    }
+}
+
+fn print(comments: &[String], source: &str, escape: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    // A bare `#` keeps apart what belongs to different instructions.
+    writeln!(f, "#")?;
+    comments.iter().try_for_each(|comment| writeln!(f, "# {comment}"))?;
+    f.write_str(source)?;
+    // An escape character at the end of an instruction that was not one for a continuation would be one now; then there
+    // is nothing for it to continue with.
+    writeln!(f, "{}", if source.ends_with(escape) { "\n" } else { "" })
+}
