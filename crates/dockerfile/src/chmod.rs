@@ -79,9 +79,9 @@ impl Chmod {
                     'X' if directory || mode & 0o111 != 0 => 0o111 & clause.who,
                     's' => (if clause.who & 0o700 != 0 { 0o4000 } else { 0 }) | (if clause.who & 0o070 != 0 { 0o2000 } else { 0 }),
                     't' => 0o1000,
-                    'u' => ((mode >> 6) & 7) * 0o111 & clause.who,
-                    'g' => ((mode >> 3) & 7) * 0o111 & clause.who,
-                    'o' => (mode & 7) * 0o111 & clause.who,
+                    'u' => (((mode >> 6) & 7) * 0o111) & clause.who,
+                    'g' => (((mode >> 3) & 7) * 0o111) & clause.who,
+                    'o' => ((mode & 7) * 0o111) & clause.who,
                     _ => 0,
                 };
             }

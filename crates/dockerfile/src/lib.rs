@@ -1,13 +1,16 @@
 //! The Dockerfile language: text in, checked stages and steps out. Pure: no file is opened here.
 #![forbid(unsafe_code)]
 
+mod arch;
 mod chmod;
 mod csv;
 mod diagnostic;
 mod directive;
 mod duration;
+mod expand;
 mod flags;
 mod heredoc;
+mod history;
 mod ignore;
 mod instruction;
 mod json;
@@ -16,7 +19,9 @@ mod mount;
 mod nearest;
 mod number;
 mod parse;
+mod path;
 mod pattern;
+mod scope;
 mod source;
 mod span;
 mod stage;
@@ -24,6 +29,7 @@ mod step;
 mod substitute;
 mod word;
 
+pub use arch::{OWN_ARGS, automatic_args};
 pub use chmod::Chmod;
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use directive::Directives;
@@ -34,6 +40,7 @@ pub use mount::*;
 pub use nearest::nearest;
 pub use parse::{Parsed, parse, parse_trigger};
 pub use pattern::glob_match;
+pub use scope::{Globals, Scope, is_proxy};
 pub use source::{AddSource, GitSource};
 pub use span::{LineIndex, Span, Spanned};
 pub use stage::{Dockerfile, From, Stage};

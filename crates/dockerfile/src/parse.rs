@@ -1,7 +1,7 @@
 //! The parser: from text to stages. It goes on after an error, so that all errors of a text are told at once.
 
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::directive::{Directives, Reader};
+use crate::directive::Reader;
 use crate::flags::{self, Flags, Takes};
 use crate::heredoc::Heredoc;
 use crate::instruction::{Instruction, Keyword, Op, Raw, description};

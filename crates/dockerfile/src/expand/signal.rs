@@ -1,0 +1,40 @@
+//! STOPSIGNAL: a signal's name or number.
+
+use crate::diagnostic::Diagnostic;
+use crate::instruction::Word;
+use crate::scope::Scope;
+
+/// Linux's signals, without `SIG` (signal(7)); real-time ones are `RTMIN` to `RTMAX` with an offset.
+const NAMES: &[&str] = &[
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE", "POLL", "PROF",
+    "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM",
+    "WINCH", "XCPU", "XFSZ",
+];
+
+/// Real-time signals that a program can have.
+const REAL_TIME: u8 = 30;
+
+impl Scope {
+    pub(super) fn stop_signal(&mut self, word: &Word) -> Result<String, Diagnostic> {
+        let text = self.expand(word)?;
+        if known(&text) {
+            return Ok(text);
+        }
+        let wrong = Diagnostic::error("invalid-signal", format!("invalid signal: {text}"), word.span.clone());
+        Err(wrong.propose(&text.to_ascii_uppercase(), NAMES.iter().copied()))
+    }
+}
+
+fn known(text: &str) -> bool {
+    if let Ok(number) = text.parse::<u8>() {
+        return number != 0;
+    }
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let offset = |rest: &str, sign: char| {
+        rest.is_empty() || rest.strip_prefix(sign).and_then(|n| n.parse::<u8>().ok()).is_some_and(|n| n <= REAL_TIME)
+    };
+    NAMES.contains(&name)
+        || name.strip_prefix("RTMIN").is_some_and(|rest| offset(rest, '+'))
+        || name.strip_prefix("RTMAX").is_some_and(|rest| offset(rest, '-'))
+}

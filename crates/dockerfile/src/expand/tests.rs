@@ -1,0 +1,156 @@
+use archipel_oci::Platform;
+
+use crate::{Command, Mount, Scope, Sharing, Step, automatic_args, parse};
+
+fn steps_of(text: &str, build_args: &[(&str, &str)]) -> Result<Vec<Step>, String> {
+    let parsed = parse(text);
+    assert!(parsed.is_ok(), "{:?}", parsed.diagnostics);
+    let host = Platform::new("linux", "amd64", None);
+    let target = Platform::new("linux", "arm64", None);
+    let args: Vec<(String, String)> = build_args.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
+    let globals = parsed.dockerfile.globals(automatic_args(&host, &target, None), &args).map_err(|e| e.message)?;
+    let mut scope = Scope::new(&globals, &["PATH=/bin".into(), "BASE=b".into()], "/w", None);
+    let stage = parsed.dockerfile.stages.last().unwrap();
+    stage.instructions.iter().map(|i| scope.step(i).map_err(|e| e.message)).collect()
+}
+
+fn histories(text: &str, build_args: &[(&str, &str)]) -> Vec<String> {
+    steps_of(text, build_args).unwrap().iter().filter_map(Step::history).collect()
+}
+
+#[test]
+fn scopes_of_arguments() {
+    let text = "ARG A=global B=b\nFROM x\nLABEL a=[$A]\nARG A B=own C\nLABEL a=$A b=$B c=[$C] t=$TARGETARCH\nARG TARGETARCH\n\
+                LABEL t=$TARGETARCH\nENV C=env\nARG C=arg\nLABEL c=$C base=$BASE";
+    assert_eq!(
+        histories(text, &[("B", "given"), ("C", "")]),
+        [
+            "LABEL a=[]",
+            "ARG A=global B=given C=",
+            "LABEL a=global b=given c=[] t=",
+            "ARG TARGETARCH=arm64",
+            "LABEL t=arm64",
+            "ENV C=env",
+            "ARG C=",
+            "LABEL c= base=b",
+        ]
+    );
+}
+
+#[test]
+fn one_value_for_an_instruction() {
+    assert_eq!(
+        histories("FROM x\nENV abc=hello\nENV abc=bye def=$abc\nENV ghi=$abc", &[]),
+        ["ENV abc=hello", "ENV abc=bye def=hello", "ENV ghi=bye"]
+    );
+}
+
+#[test]
+fn histories_read_as_docker_s() {
+    let text = "FROM x\nARG P=1\nRUN echo hi\nRUN [\"a\", \"b c\"]\nWORKDIR sub\nCOPY --chown=1:2 a b ./\nCMD echo \"x\"\n\
+                ENTRYPOINT [\"e\"]\nEXPOSE 80 90-91/udp\nVOLUME /v /w\nHEALTHCHECK --interval=30s --retries=3 CMD true\n\
+                SHELL [\"/bin/bash\", \"-c\"]\nRUN x\nMAINTAINER me\nONBUILD RUN y\nCOPY <<F /f\n$P\nF\n";
+    assert_eq!(
+        histories(text, &[]),
+        [
+            "ARG P=1",
+            "RUN |1 P=1 /bin/sh -c echo hi # buildkit",
+            "RUN |1 P=1 a b c # buildkit",
+            "WORKDIR /w/sub",
+            "COPY --chown=1:2 a b ./ # buildkit",
+            "CMD [\"/bin/sh\" \"-c\" \"echo \\\"x\\\"\"]",
+            "ENTRYPOINT [\"e\"]",
+            "EXPOSE [80/tcp 90/udp 91/udp]",
+            "VOLUME [/v /w]",
+            "HEALTHCHECK &{[\"CMD-SHELL\" \"true\"] \"30s\" \"0s\" \"0s\" \"0s\" '\\x03'}",
+            "SHELL [/bin/bash -c]",
+            "RUN |1 P=1 /bin/bash -c x # buildkit",
+            "MAINTAINER me",
+            "COPY <<F /f # buildkit",
+        ]
+    );
+}
+
+#[test]
+fn destinations_are_absolute() {
+    for (dest, whole) in [(".", "/w/"), ("./", "/w/"), ("a", "/w/a"), ("/a/", "/a/"), ("/", "/"), ("..", "/")] {
+        let steps = steps_of(&format!("FROM x\nCOPY f {dest}"), &[]).unwrap();
+        let Step::Copy(copy) = &steps[0] else { panic!() };
+        assert_eq!(copy.dest, whole, "{dest}");
+    }
+}
+
+#[test]
+fn commands_and_documents() {
+    let run = |text: &str| match steps_of(&format!("FROM x\n{text}"), &[]).unwrap().pop() {
+        Some(Step::Run(run)) => *run,
+        _ => panic!(),
+    };
+    assert_eq!(run("RUN <<E\na\nb\nE").argv, ["/bin/sh", "-c", "a\nb\n"]);
+    assert_eq!(run("RUN cat <<E | tr a b\na\nE").argv, ["/bin/sh", "-c", "cat <<E | tr a b\na\nE"]);
+    let script = run("RUN <<E\n#!/usr/bin/python3\nprint()\nE");
+    assert_eq!(script.argv, ["/dev/pipes/E"]);
+    assert_eq!(script.script.as_ref().unwrap().content, "#!/usr/bin/python3\nprint()\n");
+    assert_eq!(run("RUN [\"ls\"]").command, Command::Exec(vec!["ls".into()]));
+}
+
+#[test]
+fn proxies_are_not_seen() {
+    let text = "FROM x\nRUN a\nARG HTTP_PROXY\nRUN b";
+    let steps = steps_of(text, &[("HTTP_PROXY", "http://secret@p")]).unwrap();
+    let (Step::Run(first), Step::Run(last)) = (&steps[0], &steps[2]) else { panic!() };
+    assert_eq!(first.hidden_env.len(), 2);
+    assert!(!first.env.iter().any(|(name, _)| name.eq_ignore_ascii_case("http_proxy")));
+    assert!(last.env.iter().any(|(name, _)| name == "HTTP_PROXY"));
+}
+
+#[test]
+fn what_mounts_mean() {
+    let mounts = |flags: &str| match steps_of(&format!("FROM x\nARG T=/t\nRUN {flags} true"), &[]).map(|mut s| s.pop()) {
+        Ok(Some(Step::Run(run))) => Ok(run.mounts),
+        Ok(_) => panic!(),
+        Err(e) => Err(e),
+    };
+    let Mount::Cache(cache) = mounts("--mount=type=cache,target=$T,sharing=locked,uid=7").unwrap().remove(0) else { panic!() };
+    assert_eq!((cache.id.as_str(), cache.target.as_str(), cache.sharing, cache.uid), ("/t", "/t", Sharing::Locked, Some(7)));
+    let Mount::Bind(bind) = mounts("--mount=target=sub,source=../a,rw").unwrap().remove(0) else { panic!() };
+    assert_eq!((bind.source.as_str(), bind.target.as_str(), bind.writable), ("/a", "/w/sub", true));
+    let Mount::Secret(secret) = mounts("--mount=type=secret,id=k").unwrap().remove(0) else { panic!() };
+    assert_eq!((secret.target.as_deref(), secret.required), (Some("/run/secrets/k"), false));
+    let Mount::Secret(secret) = mounts("--mount=type=secret,id=k,env=K,required").unwrap().remove(0) else { panic!() };
+    assert_eq!((secret.target, secret.required), (None, true));
+    for (flag, part) in [
+        ("type=cach,target=/a", "unsupported mount type"),
+        ("type=cache,target=/", "invalid mount target"),
+        ("type=cache,target=/a,sharing=x", "unsupported sharing"),
+        ("type=bind,target=/a,uid=1", "not allowed"),
+        ("type=tmpfs,target=/a,size=x", "invalid value for size"),
+        ("type=secret", "one of source, target required"),
+        ("type=bind,target=/a,tarjet=/b", "unexpected key 'tarjet'"),
+        ("type=bind,target", "must be a key=value pair"),
+        ("type=bind,target=/a,required", "unexpected key 'required'"),
+    ] {
+        let error = mounts(&format!("--mount={flag}")).unwrap_err();
+        assert!(error.contains(part), "{flag}: {error}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_values() {
+    for (text, part) in [
+        ("EXPOSE 80/bogus", "invalid proto"),
+        ("EXPOSE 99999", "invalid containerPort"),
+        ("EXPOSE 9-8", "invalid range"),
+        ("STOPSIGNAL SIGNOT", "invalid signal: SIGNOT"),
+        ("COPY --chmod=999 a b", "invalid chmod"),
+        ("ADD --checksum=sha256:x http://h/a b", "invalid checksum"),
+        ("ADD --checksum=sha256:x a b", "requires HTTP(S) or Git"),
+        ("LABEL a=${B:?needed}", "needed"),
+    ] {
+        let error = steps_of(&format!("FROM x\n{text}"), &[]).unwrap_err();
+        assert!(error.contains(part), "{text}: {error}");
+    }
+    for good in ["SIGTERM", "term", "9", "RTMIN+3", "SIGRTMAX-1"] {
+        assert!(steps_of(&format!("FROM x\nSTOPSIGNAL {good}"), &[]).is_ok(), "{good}");
+    }
+}

@@ -1,0 +1,116 @@
+//! COPY and ADD.
+
+use crate::chmod::Chmod;
+use crate::diagnostic::Diagnostic;
+use crate::instruction::{Add, Copy, Transfer, Word};
+use crate::path;
+use crate::scope::Scope;
+use crate::source::AddSource;
+use crate::step::{AddStep, CopyStep, InlineFile};
+
+/// What both have in common, expanded.
+struct Common {
+    sources: Vec<(String, Word)>,
+    files: Vec<InlineFile>,
+    dest: String,
+    dest_as_written: String,
+    chown: Option<String>,
+    chmod: Option<Chmod>,
+}
+
+impl Scope {
+    pub(super) fn copy(&mut self, copy: &Copy) -> Result<CopyStep, Diagnostic> {
+        let common = self.transfer(&copy.transfer)?;
+        Ok(CopyStep {
+            from: copy.from.as_ref().map(|from| from.value.clone()),
+            sources: common.sources.into_iter().map(|(source, _)| source).collect(),
+            files: common.files,
+            dest: common.dest,
+            dest_as_written: common.dest_as_written,
+            chown: common.chown,
+            chmod: common.chmod,
+            link: copy.transfer.link,
+            parents: copy.parents,
+            excludes: copy.transfer.excludes.clone(),
+        })
+    }
+
+    pub(super) fn add(&mut self, add: &Add) -> Result<AddStep, Diagnostic> {
+        let common = self.transfer(&add.transfer)?;
+        let mut sources = Vec::new();
+        for (text, word) in common.sources {
+            let source = AddSource::parse(&text);
+            sources.push(source.map_err(|reason| Diagnostic::error("invalid-source", reason, word.span.clone()))?);
+        }
+        let checksum = add.checksum.as_ref().map(|word| self.expand(word)).transpose()?;
+        if let (Some(word), Some(text)) = (&add.checksum, &checksum) {
+            checksum_fits(text, word, &sources)?;
+        }
+        Ok(AddStep {
+            sources,
+            files: common.files,
+            dest: common.dest,
+            dest_as_written: common.dest_as_written,
+            chown: common.chown,
+            chmod: common.chmod,
+            link: add.transfer.link,
+            excludes: add.transfer.excludes.clone(),
+            checksum: checksum.filter(|text| !text.is_empty()),
+            keep_git_dir: add.keep_git_dir,
+            unpack: add.unpack,
+        })
+    }
+
+    fn transfer(&mut self, transfer: &Transfer) -> Result<Common, Diagnostic> {
+        let mut sources = Vec::new();
+        for word in &transfer.sources {
+            sources.push((self.expand(word)?, word.clone()));
+        }
+        let mut files = Vec::new();
+        for document in &transfer.documents {
+            let mut content = document.file_content();
+            if document.expand {
+                content = self.document(&content, &document.span)?;
+            }
+            files.push(InlineFile { name: document.name.clone(), content });
+        }
+        let dest_as_written = self.expand(&transfer.dest)?;
+        let chown = transfer.chown.as_ref().map(|word| self.expand(word)).transpose()?;
+        let chmod = match &transfer.chmod {
+            Some(word) => {
+                let text = self.expand(word)?;
+                let invalid = |reason: String| Diagnostic::error("invalid-chmod", reason, word.span.clone());
+                if text.is_empty() { None } else { Some(Chmod::parse(&text).map_err(invalid)?) }
+            }
+            None => None,
+        };
+        Ok(Common {
+            sources,
+            files,
+            dest: path::destination(&self.workdir, &dest_as_written),
+            dest_as_written,
+            chown: chown.filter(|text| !text.is_empty()),
+            chmod,
+        })
+    }
+}
+
+/// A checksum is of one source from elsewhere: of a URL's content by algorithm, of a repository a commit's beginning.
+fn checksum_fits(text: &str, word: &Word, sources: &[AddSource]) -> Result<(), Diagnostic> {
+    let wrong = |message: String| Diagnostic::error("invalid-checksum", message, word.span.clone());
+    let [only] = sources else {
+        return Err(wrong("checksum can't be specified for multiple sources".into()));
+    };
+    match only {
+        _ if text.is_empty() => Ok(()),
+        AddSource::Path(_) => Err(wrong("checksum requires HTTP(S) or Git sources".into())),
+        AddSource::Http { .. } => match text.parse::<archipel_oci::Digest>() {
+            Ok(_) => Ok(()),
+            Err(e) => Err(wrong(format!("invalid checksum: {e}")).help("write --checksum=sha256: and 64 hexadecimal digits")),
+        },
+        AddSource::Git(_) if text.len() >= 4 && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) => Ok(()),
+        AddSource::Git(_) => {
+            Err(wrong(format!("invalid checksum {text:?}")).help("for a repository it is a commit, or its beginning, in hexadecimal"))
+        }
+    }
+}

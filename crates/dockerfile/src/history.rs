@@ -1,0 +1,131 @@
+//! What an image's history says of a step, in docker's words: tools and people read it.
+
+use crate::duration;
+use crate::step::{AddStep, Command, CopyStep, Healthcheck, InlineFile, RunStep, Step};
+
+/// What docker writes behind the steps that make files.
+const SUFFIX: &str = " # buildkit";
+
+impl Step {
+    /// The entry's `created_by`. ONBUILD has none.
+    #[must_use]
+    pub fn history(&self) -> Option<String> {
+        Some(match self {
+            Self::Add(add) => add.history(),
+            Self::Arg(args) => {
+                let one = |(name, value): &(String, Option<String>)| match value {
+                    Some(value) => format!("{name}={value}"),
+                    None => name.clone(),
+                };
+                format!("ARG {}", args.iter().map(one).collect::<Vec<_>>().join(" "))
+            }
+            Self::Cmd(words) => format!("CMD {}", quoted(words)),
+            Self::Copy(copy) => copy.history(),
+            Self::Entrypoint(words) => format!("ENTRYPOINT {}", quoted(words)),
+            Self::Env(pairs) => format!("ENV{}", pairs_of(pairs)),
+            Self::Expose(ports) => format!("EXPOSE [{}]", ports.join(" ")),
+            Self::Healthcheck(check) => format!("HEALTHCHECK {}", health(check)),
+            Self::Label(pairs) => format!("LABEL{}", pairs_of(pairs)),
+            Self::Maintainer(name) => format!("MAINTAINER {name}"),
+            Self::Onbuild(_) => return None,
+            Self::Run(run) => run.history(),
+            Self::Shell(words) => format!("SHELL [{}]", words.join(" ")),
+            Self::StopSignal(signal) => format!("STOPSIGNAL {signal}"),
+            Self::User(user) => format!("USER {user}"),
+            Self::Volume(paths) => format!("VOLUME [{}]", paths.join(" ")),
+            Self::Workdir(dir) => format!("WORKDIR {dir}"),
+        })
+    }
+}
+
+impl RunStep {
+    fn history(&self) -> String {
+        let mut words = Vec::new();
+        if !self.args.is_empty() {
+            words.push(format!("|{}", self.args.len()));
+            words.extend(self.args.iter().map(|(name, value)| format!("{name}={value}")));
+        }
+        match (&self.command, &self.script) {
+            (Command::Shell(text), Some(script)) => words.push(format!("{} ({})", self.argv.join(" "), summary(text, script))),
+            _ => words.extend(self.argv.iter().cloned()),
+        }
+        format!("RUN {}{SUFFIX}", words.join(" "))
+    }
+}
+
+fn summary(text: &str, _: &InlineFile) -> String {
+    let mut lines = text.trim().lines();
+    let first = lines.next().unwrap_or_default();
+    if lines.next().is_some() { format!("{first}...") } else { first.to_owned() }
+}
+
+impl CopyStep {
+    fn history(&self) -> String {
+        let parents = self.parents.then_some(" --parents");
+        let sources = self.sources.iter().map(String::as_str);
+        let chmod = self.chmod.as_ref().map(ToString::to_string);
+        transfer("COPY", parents, self.chown.as_deref(), chmod, sources, &self.files, &self.dest_as_written)
+    }
+}
+
+impl AddStep {
+    fn history(&self) -> String {
+        let sources = self.sources.iter().map(crate::source::AddSource::as_str);
+        let chmod = self.chmod.as_ref().map(ToString::to_string);
+        transfer("ADD", None, self.chown.as_deref(), chmod, sources, &self.files, &self.dest_as_written)
+    }
+}
+
+fn transfer<'a>(
+    name: &str,
+    flag: Option<&str>,
+    chown: Option<&str>,
+    chmod: Option<String>,
+    sources: impl Iterator<Item = &'a str>,
+    files: &[InlineFile],
+    dest: &str,
+) -> String {
+    let mut text = format!("{name}{}", flag.unwrap_or_default());
+    if let Some(chown) = chown {
+        text.push_str(&format!(" --chown={chown}"));
+    }
+    if let Some(chmod) = chmod {
+        text.push_str(&format!(" --chmod={chmod}"));
+    }
+    sources.for_each(|source| text.push_str(&format!(" {source}")));
+    files.iter().for_each(|file| text.push_str(&format!(" <<{}", file.name)));
+    format!("{text} {dest}{SUFFIX}")
+}
+
+fn pairs_of(pairs: &[(String, String)]) -> String {
+    pairs.iter().map(|(name, value)| format!(" {name}={value}")).collect()
+}
+
+/// Go's `%q` of a list of strings.
+fn quoted(words: &[String]) -> String {
+    format!("[{}]", words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "))
+}
+
+fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            c if c.is_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
+}
+
+/// Go's `%q` of the structure: times are quoted text, and the number of retries a quoted character.
+fn health(check: &Healthcheck) -> String {
+    let times = [check.interval, check.timeout, check.start_period, check.start_interval].map(|t| quote(&duration::show(t)));
+    let retries = u32::try_from(check.retries).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);
+    let retries = if retries.is_control() { format!("\\x{:02x}", check.retries) } else { retries.to_string() };
+    format!("&{{{} {} '{retries}'}}", quoted(&check.test), times.join(" "))
+}

@@ -1,0 +1,229 @@
+//! What names stand for: before the first FROM, and in a stage.
+
+use std::sync::Arc;
+
+use crate::diagnostic::Diagnostic;
+use crate::instruction::{Instruction, Op, Word};
+use crate::span::Span;
+use crate::stage::Dockerfile;
+use crate::word::{Expansion, Lexer, Variables};
+
+/// Names and values, each name once, where it first came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Values(Vec<(String, String)>);
+
+impl Values {
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => value.clone_into(old),
+            None => self.0.push((name.to_owned(), value.to_owned())),
+        }
+    }
+
+    pub(crate) fn pairs(&self) -> &[(String, String)] {
+        &self.0
+    }
+}
+
+impl Variables for Values {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The proxy settings that need no ARG (reference: "Predefined ARGs"), in lower case; upper case is the same.
+const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
+
+/// The scope before the first FROM: the automatic ARGs, those that stand there, and `--build-arg` over both. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Globals {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    escape: char,
+    values: Values,
+    build_args: Vec<(String, String)>,
+}
+
+impl Dockerfile {
+    /// Reads the ARGs before the first FROM. `automatic` are those that nobody needs to define
+    /// ([`automatic_args`](crate::automatic_args)); of `build_args` with one name the last counts.
+    ///
+    /// # Errors
+    /// A default that cannot be expanded.
+    pub fn globals(
+        &self,
+        automatic: Vec<(String, String)>,
+        build_args: &[(String, String)],
+    ) -> Result<Globals, Diagnostic> {
+        let escape = self.directives.escape;
+        let given = |name: &str| build_args.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let mut values = Values::default();
+        for (name, value) in &automatic {
+            values.set(name, given(name).unwrap_or(value));
+        }
+        let args = self.globals.iter().filter_map(|instruction| match &instruction.op {
+            Op::Arg(args) => Some(args),
+            _ => None,
+        });
+        for arg in args.flatten() {
+            let value = match (given(&arg.name.value), &arg.default) {
+                (Some(value), _) => Some(value.to_owned()),
+                (None, Some(default)) => Some(expand(escape, default, &values)?.text),
+                (None, None) => None,
+            };
+            if let Some(value) = value {
+                values.set(&arg.name.value, &value);
+            }
+        }
+        let build_args = build_args.to_vec();
+        Ok(Globals { shared: Arc::new(Shared { escape, values, build_args }) })
+    }
+}
+
+impl Globals {
+    /// Expands a word of FROM. Also says which variables it has that nobody defined.
+    ///
+    /// # Errors
+    /// Why it cannot be expanded.
+    pub fn expand(&self, word: &Word) -> Result<(String, Vec<String>), Diagnostic> {
+        let found = expand(self.shared.escape, word, &self.shared.values)?;
+        Ok((found.text, found.missing))
+    }
+
+    /// The value of a name there.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.shared.values.get(name)
+    }
+
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
+        self.shared.build_args.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Proxy settings that were given and need no ARG, under both of their names.
+    pub(crate) fn proxies(&self) -> Vec<(String, String)> {
+        let mut found = Values::default();
+        for (name, value) in &self.shared.build_args {
+            let lower = name.to_ascii_lowercase();
+            if PROXIES.contains(&lower.as_str()) {
+                found.set(&name.to_ascii_uppercase(), value);
+                found.set(&lower, value);
+            }
+        }
+        found.0
+    }
+}
+
+/// Whether a name is a proxy setting, which every build knows.
+#[must_use]
+pub fn is_proxy(name: &str) -> bool {
+    PROXIES.contains(&name.to_ascii_lowercase().as_str())
+}
+
+/// A declared ARG of a stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Declared {
+    pub(crate) name: String,
+    pub(crate) value: Option<String>,
+}
+
+/// What a stage knows at one of its instructions: variables, working directory, shell. A stage that is built on another starts
+/// with a copy of that one's scope.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    pub(crate) globals: Globals,
+    /// ENV, also the base image's, and ARG.
+    pub(crate) values: Values,
+    /// The ARGs so far.
+    pub(crate) args: Vec<Declared>,
+    /// Absolute.
+    pub(crate) workdir: String,
+    pub(crate) shell: Vec<String>,
+    /// Variables that words had and nobody defined, with the places where they stand.
+    missing: Vec<(String, Span)>,
+}
+
+/// The shell of images that name none.
+const SHELL: [&str; 2] = ["/bin/sh", "-c"];
+
+impl Scope {
+    /// The scope at the beginning of a stage on an image: its environment (`NAME=value`), working directory and shell.
+    #[must_use]
+    pub fn new(globals: &Globals, env: &[String], workdir: &str, shell: Option<&[String]>) -> Self {
+        let mut values = Values::default();
+        for line in env {
+            let (name, value) = line.split_once('=').unwrap_or((line, ""));
+            values.set(name, value);
+        }
+        Self {
+            globals: globals.clone(),
+            values,
+            args: Vec::new(),
+            workdir: crate::path::absolute("/", workdir),
+            shell: shell.map_or_else(|| SHELL.map(str::to_owned).to_vec(), <[String]>::to_vec),
+            missing: Vec::new(),
+        }
+    }
+
+    /// The working directory, absolute.
+    #[must_use]
+    pub fn workdir(&self) -> &str {
+        &self.workdir
+    }
+
+    /// The value of a variable.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name)
+    }
+
+    /// The variables that have been used so far and that nobody defined.
+    #[must_use]
+    pub fn missing(&self) -> &[(String, Span)] {
+        &self.missing
+    }
+
+    /// The instruction on one line as people should see it, with the values of variables where they are known.
+    #[must_use]
+    pub fn title(&self, instruction: &Instruction) -> String {
+        let lexer = Lexer::title(self.globals.shared.escape);
+        let source = &instruction.source;
+        let expanded = lexer.expand(source, &self.values).map_or_else(|_| source.clone(), |found| found.text);
+        let keyword = instruction.keyword().as_str();
+        let rest = expanded.get(instruction.name.value.len()..).unwrap_or_default();
+        let rest: Vec<&str> = rest.split_whitespace().collect();
+        let title = format!("{keyword} {}", rest.join(" "));
+        match instruction.heredocs.first().filter(|_| instruction.keyword() == crate::Keyword::Run) {
+            Some(heredoc) => format!("{title} ({})", heredoc.summary()),
+            None => title,
+        }
+    }
+
+    pub(crate) fn expand(&mut self, word: &Word) -> Result<String, Diagnostic> {
+        Ok(self.expansion(word)?.text)
+    }
+
+    pub(crate) fn expansion(&mut self, word: &Word) -> Result<Expansion, Diagnostic> {
+        let found = expand(self.globals.shared.escape, word, &self.values)?;
+        self.missing.extend(found.missing.iter().map(|name| (name.clone(), word.span.clone())));
+        Ok(found)
+    }
+
+    /// The content of a heredoc.
+    pub(crate) fn document(&mut self, text: &str, span: &Span) -> Result<String, Diagnostic> {
+        let found = Lexer::document().expand(text, &self.values).map_err(|wrong| failed(wrong.0, span))?;
+        self.missing.extend(found.missing.iter().map(|name| (name.clone(), span.clone())));
+        Ok(found.text)
+    }
+}
+
+fn expand(escape: char, word: &Word, values: &Values) -> Result<Expansion, Diagnostic> {
+    Lexer::new(escape).expand(&word.value, values).map_err(|wrong| failed(format!("{}: {}", word.value, wrong.0), &word.span))
+}
+
+fn failed(reason: String, span: &Span) -> Diagnostic {
+    Diagnostic::error("substitution", format!("failed to process {reason}"), span.clone())
+}
