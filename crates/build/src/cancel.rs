@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 /// A switch that is thrown once. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Cancel(watch::Sender<bool>);
+pub(crate) struct Cancel(watch::Sender<bool>);
 
 impl Default for Cancel {
     fn default() -> Self {
@@ -14,18 +14,18 @@ impl Default for Cancel {
 
 impl Cancel {
     /// Throws it.
-    pub fn cancel(&self) {
+    pub(crate) fn cancel(&self) {
         self.0.send_replace(true);
     }
 
     /// Whether it was thrown.
     #[must_use]
-    pub fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         *self.0.borrow()
     }
 
     /// Waits until it is thrown.
-    pub async fn cancelled(&self) {
+    pub(crate) async fn cancelled(&self) {
         // The sender lives in `self`, so the only way out of the wait is the switch.
         let _ = self.0.subscribe().wait_for(|thrown| *thrown).await;
     }

@@ -232,10 +232,9 @@ impl Engine {
             match self.variant(reference, &top, &platform).await {
                 // Without a word of the person, what is here is what is meant.
                 Ok(image) if request.platform.is_none() || runs(&platform, &image.platform) => return Ok(image),
-                Ok(_) | Err(Error::NoPlatform { .. }) if request.pull == PullPolicy::Missing => {}
+                Ok(_) | Err(Error::NoPlatform(_)) if request.pull == PullPolicy::Missing => {}
                 Ok(image) => {
-                    let (reference, available) = (reference.clone(), vec![image.platform]);
-                    return Err(Error::NoPlatform { reference, platform, available });
+                    return Err(Error::no_platform(reference, &platform, vec![image.platform]));
                 }
                 Err(e) => return Err(e),
             }
@@ -248,8 +247,7 @@ impl Engine {
         };
         let image = self.variant(reference, &top, &platform).await?;
         if request.platform.is_some() && !runs(&platform, &image.platform) {
-            let (reference, available) = (reference.clone(), vec![image.platform]);
-            return Err(Error::NoPlatform { reference, platform, available });
+            return Err(Error::no_platform(reference, &platform, vec![image.platform]));
         }
         Ok(image)
     }

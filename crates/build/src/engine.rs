@@ -14,7 +14,7 @@ use crate::exec::{Executor, SinkHandle};
 use crate::export::{PlatformResult, ResultLayer};
 use crate::plan::{NodeId, Plan, Planner, Root, StageResult};
 use crate::steps::Steps;
-use crate::{Error, Event, How, Request, Sink, StepInfo, Warning, context, schedule};
+use crate::{Error, Event, How, Request, Sink, SourceDateEpoch, StepInfo, Warning, context, schedule};
 
 /// A store, a registry client and a way to run foreign binaries. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -88,11 +88,13 @@ impl Engine {
     /// Builds.
     pub async fn build(&self, request: &Request, sink: &Sink) -> Result<Built, Error> {
         let begun = Instant::now();
-        let request = Arc::new(request.clone());
+        let mut request = request.clone();
         let loaded = context::load(&request, &self.store)?;
         let steps = Steps::default();
         let planner = Planner::new(self, &request, &loaded, sink, &steps)?;
         let planned = planner.plan().await?;
+        request.source_date_epoch = planned.epoch.map(SourceDateEpoch);
+        let request = Arc::new(request);
         let ids = declare(&planned.plan, sink, &steps);
         // A failing step must not stop another build of the same engine; a person's Ctrl-C stops them all.
         let cancel = Cancel::default();
@@ -103,6 +105,7 @@ impl Engine {
             plan: planned.plan,
             contexts: planned.contexts,
             steps: ids,
+            counter: steps.clone(),
             sink: SinkHandle(sink.clone()),
             cancel: cancel.clone(),
             dockerfile: (loaded.name.clone(), loaded.text.clone()),
@@ -158,8 +161,7 @@ async fn result(executor: &Executor, target: StageResult, finished: Duration) ->
     let mut created = None;
     if let Some(base) = &target.base {
         let of_base = |layer: &crate::image::BaseLayer| ResultLayer::Base {
-            descriptor: layer.descriptor.clone(),
-            diff_id: layer.diff_id.clone(),
+            layer: Box::new(layer.clone()),
             reference: base.reference.clone(),
         };
         layers.extend(base.layers.iter().map(of_base));

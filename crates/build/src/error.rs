@@ -17,29 +17,11 @@ pub enum Error {
         diagnostics: Vec<Diagnostic>,
     },
     /// A step failed.
-    #[error("{step} on {platform}: {reason}")]
-    Step {
-        /// The step's name.
-        step: String,
-        /// Which platform it ran for.
-        platform: Platform,
-        /// How it ended.
-        reason: String,
-        /// The last lines of its output.
-        tail: String,
-        /// The Dockerfile and the instruction's place in it.
-        place: Option<Box<Place>>,
-    },
+    #[error(transparent)]
+    Step(Box<StepFailure>),
     /// An image has no variant for a platform.
-    #[error("{reference} has no image for {platform}; it has {}", list(.available))]
-    NoPlatform {
-        /// The image.
-        reference: Reference,
-        /// What was wanted.
-        platform: Platform,
-        /// What there is.
-        available: Vec<Platform>,
-    },
+    #[error(transparent)]
+    NoPlatform(Box<NoPlatform>),
     /// What was asked for is not possible, or not built yet; the sentence names it and says what to do.
     #[error("{0}")]
     Request(String),
@@ -57,12 +39,43 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] archipel_store::Error),
+    /// The store's blobs.
+    #[error(transparent)]
+    Blob(#[from] archipel_cas::Error),
     /// This machine.
     #[error(transparent)]
     Sandbox(#[from] archipel_sandbox::Error),
     /// The person stopped it.
     #[error("interrupted")]
     Interrupted,
+}
+
+/// A step that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{step} on {platform}: {reason}")]
+pub struct StepFailure {
+    /// The step's name.
+    pub step: String,
+    /// Which platform it ran for.
+    pub platform: Platform,
+    /// How it ended.
+    pub reason: String,
+    /// The last lines of its output.
+    pub tail: String,
+    /// The Dockerfile and the instruction's place in it.
+    pub place: Option<Place>,
+}
+
+/// An image without a variant for a platform.
+#[derive(Debug, thiserror::Error)]
+#[error("{reference} has no image for {platform}; it has {}", list(.available))]
+pub struct NoPlatform {
+    /// The image.
+    pub reference: Reference,
+    /// What was wanted.
+    pub platform: Platform,
+    /// What there is.
+    pub available: Vec<Platform>,
 }
 
 /// An instruction in a Dockerfile.
@@ -82,6 +95,12 @@ fn list(platforms: &[Platform]) -> String {
 }
 
 impl Error {
+    /// An image that has no variant for a platform.
+    pub(crate) fn no_platform(reference: &Reference, platform: &Platform, available: Vec<Platform>) -> Self {
+        let (reference, platform) = (reference.clone(), platform.clone());
+        Self::NoPlatform(Box::new(NoPlatform { reference, platform, available }))
+    }
+
     /// An I/O error with what was tried.
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();

@@ -24,8 +24,6 @@ const MAX_CONFIG: u64 = 8 * 1024 * 1024;
 pub(crate) struct BaseImage {
     /// How it was asked for.
     pub(crate) reference: Reference,
-    /// Its manifest's digest.
-    pub(crate) digest: Digest,
     pub(crate) config: ImageConfig,
     /// Lowest first.
     pub(crate) layers: Vec<BaseLayer>,
@@ -107,7 +105,7 @@ impl Engine {
         let lacking = match self.variant(reference, &local, platform).await {
             Ok(image) if runs(platform, &image.platform) => return Ok(Arc::new(image)),
             Ok(image) => vec![image.platform],
-            Err(Error::NoPlatform { available, .. }) => available,
+            Err(Error::NoPlatform(missing)) => missing.available,
             Err(e) => return Err(e),
         };
         // What is here was built or pulled for another platform. The registry may have the one that is wanted.
@@ -115,8 +113,7 @@ impl Engine {
             Ok(top) => self.variant(reference, &top, platform).await.map(Arc::new),
             Err(error) => {
                 tracing::debug!(%error, "no other platforms");
-                let (reference, platform) = (reference.clone(), platform.clone());
-                Err(Error::NoPlatform { reference, platform, available: lacking })
+                Err(Error::no_platform(reference, platform, lacking))
             }
         }
     }
@@ -189,7 +186,7 @@ impl Engine {
         let bytes = self.document(reference, &manifest.config, MAX_CONFIG).await?;
         let config = ImageConfig::parse(&bytes)
             .map_err(|e| Error::Request(format!("{reference} has a config that is not valid: {e}")))?;
-        assemble(reference, &raw, *manifest, config, said.unwrap_or_else(|| platform.clone()))
+        assemble(reference, *manifest, config, said.unwrap_or_else(|| platform.clone()))
     }
 
     /// A small blob, whole.
@@ -220,11 +217,8 @@ pub(crate) fn parse(reference: &Reference, raw: &RawManifest) -> Result<Document
 
 /// The same architecture first; else a smaller one that the machine also runs (386 on amd64).
 pub(crate) fn choose<'a>(reference: &Reference, index: &'a Index, platform: &Platform) -> Result<&'a Descriptor, Error> {
-    select(index, platform, false).or_else(|| select(index, platform, true)).ok_or_else(|| Error::NoPlatform {
-        reference: reference.clone(),
-        platform: platform.clone(),
-        available: select_all(index),
-    })
+    select(index, platform, false).or_else(|| select(index, platform, true))
+        .ok_or_else(|| Error::no_platform(reference, platform, select_all(index)))
 }
 
 /// Whether a manifest is an image and not some artifact in an image's clothes.
@@ -243,7 +237,6 @@ fn check(reference: &Reference, manifest: &Manifest) -> Result<(), Error> {
 
 fn assemble(
     reference: &Reference,
-    raw: &RawManifest,
     manifest: Manifest,
     config: ImageConfig,
     said: Platform,
@@ -258,7 +251,7 @@ fn assemble(
     let layers = pairs.map(|(descriptor, diff_id)| BaseLayer { descriptor, diff_id }).collect();
     // Some images made by hand do not say.
     let platform = if config.os.is_empty() || config.architecture.is_empty() { said } else { config.platform() };
-    Ok(BaseImage { reference: reference.clone(), digest: raw.digest().clone(), config, layers, platform })
+    Ok(BaseImage { reference: reference.clone(), config, layers, platform })
 }
 
 #[cfg(test)]
@@ -287,12 +280,11 @@ mod tests {
     fn layers_and_diff_ids_must_agree() {
         let reference: Reference = "example.com/x:1".parse().unwrap();
         let image = manifest(media_type::OCI_CONFIG, media_type::OCI_LAYER);
-        let raw = RawManifest::from_manifest(&image);
         let mut config = ImageConfig::default();
         let said = Platform::new("linux", "arm64", None);
-        assert!(assemble(&reference, &raw, image.clone(), config.clone(), said.clone()).is_err());
+        assert!(assemble(&reference, image.clone(), config.clone(), said.clone()).is_err());
         config.rootfs.diff_ids.push(DiffId(Digest::of(b"layer")));
-        let base = assemble(&reference, &raw, image, config, said.clone()).unwrap();
+        let base = assemble(&reference, image, config, said.clone()).unwrap();
         assert_eq!((base.platform, base.layers.len()), (said, 1));
     }
 

@@ -14,24 +14,31 @@
 //! Everything that happens is told as an [`Event`]; nothing here prints.
 #![forbid(unsafe_code)]
 
+mod cancel;
 mod container;
+mod context;
 mod engine;
 mod error;
 mod event;
+mod exec;
 mod export;
 mod fetch;
 mod image;
 mod layout;
 mod parts;
+mod plan;
 mod progress;
 mod pull;
 mod push;
 mod request;
+mod schedule;
+mod steps;
 mod transfer;
+mod tree;
 
 pub use container::{PullPolicy, RunRequest, Streams, Tmpfs, Volume};
 pub use engine::{Built, BuiltPlatform, Engine};
-pub use error::{Error, Place};
+pub use error::{Error, NoPlatform, Place, StepFailure};
 pub use event::{Event, How, Outcome as StepOutcome, Sink, StepId, StepInfo, Stream, Warning};
 pub use pull::{Pull, Pulled};
 pub use request::{Compression, Context, Dockerfile, ImageOptions, Output, Request, Secret, SecretSource, SourceDateEpoch};

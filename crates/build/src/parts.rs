@@ -113,7 +113,7 @@ impl Parts {
 
 /// Config and layers, without layers that lie elsewhere than in registries.
 pub(crate) fn blobs_of(manifest: &Manifest) -> impl Iterator<Item = &Descriptor> {
-    let distributed = |d: &&Descriptor| !(media_type::is_foreign_layer(&d.media_type) && !d.urls.is_empty());
+    let distributed = |d: &&Descriptor| !media_type::is_foreign_layer(&d.media_type) || d.urls.is_empty();
     std::iter::once(&manifest.config).chain(&manifest.layers).filter(distributed)
 }
 

@@ -66,11 +66,6 @@ impl Work {
         result
     }
 
-    /// Ends the step: there was nothing to do.
-    pub(crate) fn cached(self) {
-        self.end(StepOutcome::Cached);
-    }
-
     fn end(self, outcome: StepOutcome) {
         (self.sink)(Event::Finished { step: self.step, outcome, elapsed: self.begun.elapsed() });
     }

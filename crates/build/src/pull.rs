@@ -140,6 +140,6 @@ mod tests {
         assert_eq!(wanted(&reference, &index, &only).unwrap(), [&arm64, &about(&arm64)]);
         assert_eq!(wanted(&reference, &index, &Pull::All).unwrap().len(), 4);
         let none = Pull::Only(vec!["linux/s390x".parse().unwrap()]);
-        assert!(matches!(wanted(&reference, &index, &none), Err(Error::NoPlatform { .. })));
+        assert!(matches!(wanted(&reference, &index, &none), Err(Error::NoPlatform(_))));
     }
 }

@@ -37,11 +37,10 @@ impl FromStr for Location {
         };
         // A colon after the last slash starts the name, as skopeo has it.
         let after_slash = rest.rfind('/').map_or(0, |i| i + 1);
-        let (path, tag) = match rest.split_at(after_slash) {
-            (folder, last) => match last.split_once(':') {
-                Some((name, tag)) => (format!("{folder}{name}"), Some(tag.to_owned()).filter(|t| !t.is_empty())),
-                None => (rest.to_owned(), None),
-            },
+        let (folder, last) = rest.split_at(after_slash);
+        let (path, tag) = match last.split_once(':') {
+            Some((name, tag)) => (format!("{folder}{name}"), Some(tag.to_owned()).filter(|t| !t.is_empty())),
+            None => (rest.to_owned(), None),
         };
         if path.is_empty() {
             return Err(Error::Request(format!("`{text}` names no folder: write oci:FOLDER or oci:FOLDER:TAG")));

@@ -3,14 +3,16 @@
 mod local;
 mod stdin;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use archipel_dockerfile::IgnoreFile;
+use archipel_oci::Platform;
 use archipel_store::Store;
 
 use crate::request::{Context, Dockerfile};
-use crate::{Error, Request};
+use crate::image::BaseImage;
+use crate::{Engine, Error, Request};
 
 /// The largest Dockerfile that is read. Real ones have kilobytes; a limit keeps a wrong path from filling the memory.
 const MAX_DOCKERFILE: u64 = 16 * 1024 * 1024;
@@ -52,11 +54,23 @@ pub(crate) fn load(request: &Request, store: &Store) -> Result<Loaded, Error> {
 }
 
 /// Loads the tree of a named context that is a folder.
-pub(crate) fn named(name: &str, context: &Context) -> Result<Tree, Error> {
+pub(crate) async fn named(name: &str, context: &Context, _engine: &Engine) -> Result<Tree, Error> {
     match context {
         Context::Local(path) => local::tree(path, None),
         other => Err(Error::Request(format!("build context `{name}`: {}", unsupported(other)))),
     }
+}
+
+/// Loads a named context that is an image of a layout.
+pub(crate) async fn layout_image(
+    name: &str,
+    path: &Path,
+    target: Option<&str>,
+    _platform: &Platform,
+    _engine: &Engine,
+) -> Result<Arc<BaseImage>, Error> {
+    let context = Context::OciLayout { path: path.to_owned(), target: target.map(str::to_owned) };
+    Err(Error::Request(format!("build context `{name}`: {}", unsupported(&context))))
 }
 
 fn unsupported(context: &Context) -> Error {

@@ -4,13 +4,13 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
-use archipel_store::SnapshotId;
+use archipel_store::{Draft, SnapshotId};
 
-use super::archive;
 use super::mount::Opened;
-use super::{Executor, blocking};
+use super::remote::Fetched;
+use super::{Executor, archive, blocking};
 use crate::Error;
-use crate::plan::{CopyOp, NodeId};
+use crate::plan::{CopyOp, Item, NodeId, Op};
 use crate::tree::{Destination, Match, Ownership, View, select};
 
 /// The most that is read of `/etc/passwd` and `/etc/group`.
@@ -24,45 +24,95 @@ pub(super) async fn copy(
     made: SnapshotId,
 ) -> Result<(), Error> {
     let opened = executor.open(&op.from).await?;
+    let mut fetched = Vec::new();
+    for item in &op.items {
+        fetched.push(executor.fetched(item, op, id).await?);
+    }
     let exec = executor.clone();
     let work = move || -> Result<(), Error> {
-        let crate::plan::Op::Copy(op) = &exec.node(id).op else { return Ok(()) };
+        let Op::Copy(op) = &exec.node(id).op else { return Ok(()) };
         let draft = exec.engine.store.draft(parent.as_ref())?;
-        let mounted = draft.mount()?;
-        write(&exec, op, &opened, mounted.path())?;
-        drop(mounted);
+        let owner = owner(&exec, op, &draft, parent.as_ref())?;
+        let ownership = Ownership { owner, mode: op.chmod.clone() };
+        if op.link {
+            // What is below is not looked at: its links are not followed, its folders are replaced or merged as layers are.
+            write(&exec, op, &opened, &fetched, draft.upper(), ownership)?;
+        } else {
+            let mounted = draft.mount()?;
+            write(&exec, op, &opened, &fetched, mounted.path(), ownership)?;
+        }
         draft.commit(&made)?;
         Ok(())
     };
     blocking(work).await.map_err(|e| executor.in_step(e, id))
 }
 
-fn write(exec: &Executor, op: &CopyOp, from: &Opened, root: &Path) -> Result<(), Error> {
-    let owner = match &op.chown {
-        Some(spec) => Some(owner_of(spec, &View::open(root, None, true)?)?),
-        None => None,
-    };
-    let mut destination = Destination::open(root, Ownership { owner, mode: op.chmod.clone() }, exec.now)?;
+/// Whom `--chown` means. Names are those of the image below.
+fn owner(
+    exec: &Executor,
+    op: &CopyOp,
+    draft: &Draft,
+    parent: Option<&SnapshotId>,
+) -> Result<Option<(u32, u32)>, Error> {
+    let Some(spec) = &op.chown else { return Ok(None) };
+    if draft.lower().is_empty() {
+        return owner_of(spec, &View::open(draft.upper(), None, true)?).map(Some);
+    }
+    let below = exec.engine.store.view(parent)?;
+    owner_of(spec, &View::open(below.path(), None, true)?).map(Some)
+}
+
+fn write(
+    exec: &Executor,
+    op: &CopyOp,
+    from: &Opened,
+    fetched: &[Option<Fetched>],
+    root: &Path,
+    ownership: Ownership,
+) -> Result<(), Error> {
+    let mut destination = Destination::open(root, ownership, exec.now)?;
     let mut chosen: Vec<Vec<Match>> = Vec::new();
-    for source in &op.sources {
-        chosen.push(select(&from.view, source, &op.selection)?);
+    for item in &op.items {
+        chosen.push(match item {
+            Item::Path(path) => select(&from.view, path, &op.selection)?,
+            _ => Vec::new(),
+        });
     }
-    let many = op.sources.len() + op.inline.len() > 1 || chosen.iter().any(|matches| matches.len() > 1);
-    for matches in &chosen {
-        for found in matches {
-            if op.extract && !found.is_dir() && archive::extract(found, root, &op.dest, &mut destination)? {
-                continue;
+    let many = op.items.len() > 1 || chosen.iter().any(|matches| matches.len() > 1);
+    for ((item, matches), fetched) in op.items.iter().zip(&chosen).zip(fetched) {
+        match item {
+            Item::Path(_) => paths(op, from, matches, root, many, &mut destination)?,
+            Item::Inline { name, content } => {
+                destination.write(&op.dest, OsStr::new(name), many, content.as_bytes())?;
             }
-            destination.copy(&from.view, std::slice::from_ref(found), &op.dest, many)?;
+            Item::Http { .. } | Item::Git(_) => {
+                if let Some(fetched) = fetched {
+                    fetched.write(op, root, many, &mut destination)?;
+                }
+            }
         }
-        if matches.is_empty() && op.selection.parents {
-            destination.make_dirs(Path::new(&op.dest))?;
-        }
-    }
-    for (name, content) in &op.inline {
-        destination.write(&op.dest, OsStr::new(name), many, content.as_bytes())?;
     }
     destination.finish()
+}
+
+fn paths(
+    op: &CopyOp,
+    from: &Opened,
+    matches: &[Match],
+    root: &Path,
+    many: bool,
+    destination: &mut Destination,
+) -> Result<(), Error> {
+    for found in matches {
+        if op.unpack_paths && !found.is_dir() && archive::extract(found, root, &op.dest, destination)? {
+            continue;
+        }
+        destination.copy(&from.view, std::slice::from_ref(found), &op.dest, many)?;
+    }
+    if matches.is_empty() && op.selection.parents {
+        destination.make_dirs(Path::new(&op.dest))?;
+    }
+    Ok(())
 }
 
 /// The ids that a `user[:group]` means in an image.

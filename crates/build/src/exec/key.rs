@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Executor, blocking};
 use crate::Error;
-use crate::plan::{CopyOp, MountOp, NodeId, Op, Root, RunOp, Source};
+use crate::plan::{CopyOp, Item, MountOp, NodeId, Op, Root, RunOp, Source};
 use crate::tree::{Selection, digest, select};
 
 /// Changes when the same operation would make other bytes: old records are then not found.
@@ -80,17 +80,20 @@ impl Executor {
 
     async fn copy_key(self: &Arc<Self>, op: &CopyOp, id: NodeId) -> Result<serde_json::Value, Error> {
         let mut contents = Vec::new();
-        for source in &op.sources {
-            contents.push(self.content(&op.from, source, &op.selection, id).await?);
+        for item in &op.items {
+            contents.push(match item {
+                Item::Path(path) => json!(self.content(&op.from, path, &op.selection, id).await?),
+                Item::Inline { name, content } => json!({ "name": name, "content": content }),
+                Item::Http { .. } | Item::Git(_) => self.remote_key(item, op, id).await?,
+            });
         }
         Ok(json!({
             "copy": contents,
-            "inline": op.inline,
-            "remote": op.remote,
             "dest": op.dest,
             "chown": op.chown,
             "chmod": op.chmod.as_ref().map(ToString::to_string),
-            "extract": op.extract,
+            "unpack": [op.unpack_paths, op.unpack_urls],
+            "link": op.link,
         }))
     }
 
@@ -105,6 +108,7 @@ impl Executor {
                 MountOp::Tmpfs { target, size } => json!({ "tmpfs": target, "size": size }),
                 // What a secret is must not matter to the result, and its value must not be in a key.
                 MountOp::Secret(secret) => json!({ "secret": secret.id, "at": secret.target, "env": secret.env }),
+                MountOp::Ssh(ssh) => json!({ "ssh": ssh.id, "at": ssh.target }),
                 MountOp::Script { target, content } => json!({ "script": content, "at": target }),
             });
         }
@@ -116,6 +120,7 @@ impl Executor {
             "mounts": mounts,
             "network": op.network,
             "insecure": op.insecure,
+            "hostname": op.hostname,
         }))
     }
 

@@ -3,11 +3,12 @@
 //! A node's key is made of what it really reads: its operation, the identity of the file system that it changes, and the
 //! contents of what comes from elsewhere. So a build from a fresh clone, with other times on all files, finds everything.
 
-mod archive;
+pub(crate) mod archive;
 mod copy;
 mod key;
 mod make_dir;
 mod mount;
+mod remote;
 mod run;
 
 use std::collections::HashMap;
@@ -19,9 +20,11 @@ use archipel_store::SnapshotId;
 use crate::cancel::Cancel;
 use crate::context::Tree;
 use crate::plan::{Node, NodeId, Op, Plan, Root};
+use crate::steps::Steps;
 use crate::{Engine, Error, Event, Request, Sink, StepId, StepOutcome};
 
 pub(crate) use key::Record;
+use key::Records as _;
 
 /// What a node made.
 #[derive(Clone, Debug)]
@@ -39,6 +42,8 @@ pub(crate) struct Executor {
     pub(crate) plan: Plan,
     pub(crate) contexts: Vec<Tree>,
     pub(crate) steps: Vec<StepId>,
+    /// Numbers for what else happens meanwhile.
+    pub(crate) counter: Steps,
     pub(crate) sink: SinkHandle,
     pub(crate) cancel: Cancel,
     /// The Dockerfile's name and text, for errors.
@@ -119,7 +124,7 @@ impl Executor {
             match at {
                 Root::Scratch => return Ok(top),
                 Root::Image(image) => {
-                    let unpacked = self.engine.unpack(image, &self.sink.0).await?;
+                    let unpacked = self.engine.unpack(image, &self.sink.0, &self.counter).await?;
                     return Ok(top.or(unpacked));
                 }
                 Root::Node(id) => {

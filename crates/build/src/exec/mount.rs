@@ -1,11 +1,9 @@
 //! Opens what an instruction reads: a context's folder, or the files of a stage or image through an overlay without an
 //! upper layer.
 
-use archipel_sandbox::overlay::Mounted;
-
 use super::{Executor, blocking};
 use crate::Error;
-use crate::error::Place;
+use crate::error::{Place, StepFailure};
 use crate::plan::{NodeId, Source};
 use crate::tree::View;
 
@@ -15,7 +13,7 @@ pub(super) struct Opened {
     pub(super) view: View,
     /// The folder that it is.
     pub(super) path: std::path::PathBuf,
-    _mounted: Option<Mounted>,
+    _mounted: Option<archipel_store::View>,
 }
 
 impl Executor {
@@ -49,8 +47,8 @@ impl Executor {
     pub(super) fn step_failed(&self, id: NodeId, reason: String, tail: String) -> Error {
         let node = self.node(id);
         let (name, text) = self.dockerfile.clone();
-        let place = (!node.span.is_empty()).then(|| Box::new(Place { name, text, span: node.span.clone() }));
+        let place = (!node.span.is_empty()).then(|| Place { name, text, span: node.span.clone() });
         let platform = node.platforms.first().cloned().unwrap_or_else(archipel_oci::Platform::host);
-        Error::Step { step: node.name.clone(), platform, reason, tail, place }
+        Error::Step(Box::new(StepFailure { step: node.name.clone(), platform, reason, tail, place }))
     }
 }

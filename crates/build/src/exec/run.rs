@@ -86,7 +86,7 @@ fn request(exec: &Executor, op: &RunOp, draft: &Draft, mounts: &Mounts) -> sandb
         shm_size: exec.request.shm_size,
         ulimits: exec.request.ulimits.clone(),
         privileged: op.insecure,
-        hostname: "buildkitsandbox".into(),
+        hostname: op.hostname.clone(),
         ..sandbox::Request::default()
     }
 }
@@ -94,7 +94,7 @@ fn request(exec: &Executor, op: &RunOp, draft: &Draft, mounts: &Mounts) -> sandb
 /// Runs the process to its end and passes on what it writes. Returns why it failed and the end of its output, if it did.
 fn execute(exec: &Arc<Executor>, id: NodeId, request: &sandbox::Request) -> Result<Option<(String, String)>, Error> {
     let mut running = sandbox::spawn(request, Stdio::null(), Stdio::piped(), Stdio::piped())?;
-    let killer = running.killer();
+    let killer = running.killer()?;
     let runtime = tokio::runtime::Handle::current();
     let cancel = exec.cancel.clone();
     let watch = runtime.spawn(async move {
@@ -214,6 +214,10 @@ async fn collect(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Mounts,
                 gid: 0,
             }),
             MountOp::Secret(secret) => secret_mount(exec, secret, id, &mut mounts)?,
+            MountOp::Ssh(ssh) => {
+                let reason = format!("--mount=type=ssh,id={} is not supported yet", ssh.id);
+                return Err(exec.step_failed(id, reason, String::new()));
+            }
         }
     }
     Ok(mounts)

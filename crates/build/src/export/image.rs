@@ -125,9 +125,9 @@ impl Engine {
             made.push((id, layer));
         }
         let of = |layer: &ResultLayer| match layer {
-            ResultLayer::Base { descriptor, diff_id, reference } => Some(Layer {
-                descriptor: in_oci_terms(descriptor),
-                diff_id: diff_id.clone(),
+            ResultLayer::Base { layer, reference } => Some(Layer {
+                descriptor: in_oci_terms(&layer.descriptor),
+                diff_id: layer.diff_id.clone(),
                 origin: Some(reference.clone()),
             }),
             ResultLayer::Snapshot(id) => made.iter().find(|(known, _)| known == id).map(|(_, layer)| layer.clone()),

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use archipel_oci::{Descriptor, DiffId, ImageConfig, Platform, Reference};
+use archipel_oci::{ImageConfig, Platform, Reference};
 use archipel_store::SnapshotId;
 
 use super::image::Image;
 use super::{docker_archive, local, metadata, oci_layout, rootfs, tar};
 use crate::exec::blocking;
-use crate::image::BaseImage;
+use crate::image::{BaseImage, BaseLayer};
 use crate::progress::Work;
 use crate::request::{ImageOptions, Output};
 use crate::steps::Steps;
@@ -36,7 +36,7 @@ pub(crate) struct PlatformResult {
 #[derive(Clone, Debug)]
 pub(crate) enum ResultLayer {
     /// As it comes from a base image; its bytes may not be here.
-    Base { descriptor: Descriptor, diff_id: DiffId, reference: Reference },
+    Base { layer: Box<BaseLayer>, reference: Reference },
     /// Made by a step.
     Snapshot(SnapshotId),
 }

@@ -1,18 +1,17 @@
-//! The instructions that change only the image's config.
+//! What instructions say to the image's config.
 
-use archipel_dockerfile::{Step, Healthcheck};
+use archipel_dockerfile::{Healthcheck, Step};
 use archipel_oci::ContainerConfig;
 use serde_json::json;
 
-/// Applies a step to a config. Steps that change files are not for here and change nothing.
+/// Applies a step to a config. Of a step that changes files it is only what the config says of it.
 pub(super) fn apply(config: &mut ContainerConfig, author: &mut Option<String>, step: &Step) {
     match step {
         Step::Env(pairs) => pairs.iter().for_each(|(name, value)| set_env(&mut config.env, name, value)),
         Step::Label(pairs) => config.labels.extend(pairs.iter().cloned()),
-        Step::Cmd(command) => config.cmd = Some(command.clone()),
-        Step::Entrypoint(command) => {
-            config.entrypoint = Some(command.clone());
-        }
+        Step::Cmd(command) => config.cmd = command_of(command),
+        Step::Entrypoint(command) => config.entrypoint = command_of(command),
+        Step::Workdir(dir) => config.working_dir.clone_from(dir),
         Step::Expose(ports) => config.exposed_ports.extend(ports.iter().map(|port| (port.clone(), json!({})))),
         Step::Volume(paths) => config.volumes.extend(paths.iter().map(|path| (path.clone(), json!({})))),
         Step::User(user) => config.user.clone_from(user),
@@ -23,6 +22,11 @@ pub(super) fn apply(config: &mut ContainerConfig, author: &mut Option<String>, s
         Step::Maintainer(name) => *author = Some(name.clone()),
         _ => {}
     }
+}
+
+/// `CMD []` takes a base image's command away.
+fn command_of(words: &[String]) -> Option<Vec<String>> {
+    Some(words.to_vec()).filter(|words| !words.is_empty())
 }
 
 /// Sets a variable where it stands, or at the end.

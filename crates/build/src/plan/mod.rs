@@ -6,21 +6,24 @@
 //!
 //! The plan is made from texts and image configs alone. What files contain is looked at when a node runs: see `exec`.
 
+mod instruction;
 mod metadata;
+mod source;
 mod stage;
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use archipel_dockerfile::Chmod;
+use archipel_dockerfile::{Chmod, GitSource, SshMount};
 use archipel_oci::{ImageConfig, Platform};
 
 use crate::How;
+use crate::context::Tree;
 use crate::image::BaseImage;
 use crate::tree::Selection;
 
-pub(crate) use stage::{Planner, Target};
+pub(crate) use stage::Planner;
 
 /// A node's place in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,6 +91,7 @@ pub(crate) struct RunOp {
     pub(crate) mounts: Vec<MountOp>,
     pub(crate) network: NetworkMode,
     pub(crate) insecure: bool,
+    pub(crate) hostname: String,
     /// Which processor its files are for.
     pub(crate) platform: Platform,
 }
@@ -107,6 +111,7 @@ pub(crate) enum MountOp {
     Cache(CacheMount),
     Tmpfs { target: String, size: Option<u64> },
     Secret(SecretMount),
+    Ssh(SshMount),
     /// A file of the instruction itself: the script of a heredoc with a shebang.
     Script { target: String, content: String },
 }
@@ -145,19 +150,35 @@ pub(crate) struct SecretMount {
 /// COPY and ADD.
 #[derive(Debug)]
 pub(crate) struct CopyOp {
+    /// Where paths are looked up.
     pub(crate) from: Source,
-    pub(crate) sources: Vec<String>,
-    /// Files that stand in the instruction itself: name and content.
-    pub(crate) inline: Vec<(String, String)>,
+    pub(crate) items: Vec<Item>,
     /// Absolute; a `/` at its end says that it is a directory.
     pub(crate) dest: String,
     pub(crate) chown: Option<String>,
     pub(crate) chmod: Option<Chmod>,
     pub(crate) selection: Selection,
-    /// ADD: archives among the sources are unpacked.
-    pub(crate) extract: bool,
-    /// ADD of URLs: what to fetch.
-    pub(crate) remote: Vec<String>,
+    /// Archives among the paths are unpacked: what ADD does unless it is told not to.
+    pub(crate) unpack_paths: bool,
+    /// Archives that come from URLs are unpacked: what ADD does only where it is told to.
+    pub(crate) unpack_urls: bool,
+    /// `--checksum`, of the one item.
+    pub(crate) checksum: Option<String>,
+    /// `--link`: what is below is not looked at. Its directories and links do not matter.
+    pub(crate) link: bool,
+}
+
+/// One thing to copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Item {
+    /// A path, with wildcards.
+    Path(String),
+    /// A file that stands in the Dockerfile.
+    Inline { name: String, content: String },
+    /// A file of the web.
+    Http { url: String, file_name: String },
+    /// A git repository's tree.
+    Git(Box<GitSource>),
 }
 
 /// WORKDIR.
@@ -186,6 +207,18 @@ pub(crate) struct StageResult {
     /// Our steps, after those of the base.
     pub(crate) steps: Vec<Step>,
     pub(crate) how: How,
+}
+
+/// What a Dockerfile comes to.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) plan: Plan,
+    /// The build's own context first, then named ones.
+    pub(crate) contexts: Vec<Tree>,
+    /// One for each platform, in their order.
+    pub(crate) targets: Vec<StageResult>,
+    /// `SOURCE_DATE_EPOCH`, wherever it was said.
+    pub(crate) epoch: Option<i64>,
 }
 
 /// The graph.
@@ -274,10 +307,10 @@ impl std::fmt::Debug for Identity<'_> {
             Op::Copy(c) => write!(
                 f,
                 "{:?}",
-                (&c.sources, &c.inline, &c.dest, &c.chown, &c.chmod, &c.selection, c.extract, &c.remote)
+                (&c.items, &c.dest, &c.chown, &c.chmod, &c.selection, c.unpack_paths, c.unpack_urls, &c.checksum, c.link)
             ),
             Op::Run(r) => {
-                write!(f, "{:?}", (&r.argv, &r.env, &r.hidden_env, &r.cwd, &r.user, r.network, r.insecure))?;
+                write!(f, "{:?}", (&r.argv, &r.env, &r.hidden_env, &r.cwd, &r.user, r.network, r.insecure, &r.hostname))?;
                 for mount in &r.mounts {
                     match mount {
                         MountOp::Bind { source, target, writable, .. } => write!(f, "{source:?}{target:?}{writable}")?,

@@ -349,8 +349,9 @@ fn copy_xattrs(from: &File, to: &File, trusted: bool) -> std::io::Result<()> {
         Err(e) => return Err(e.into()),
     };
     for name in list[..n].split(|b| *b == 0).filter(|name| !name.is_empty()) {
-        let wanted = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
-        if !wanted && !(trusted && name == b"security.capability") {
+        let own = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
+        let capability = trusted && name == b"security.capability";
+        if !own && !capability {
             continue;
         }
         let mut value = vec![0; 64 * 1024];

@@ -11,4 +11,3 @@ pub(crate) use destination::{Destination, Ownership};
 pub(crate) use digest::digest;
 pub(crate) use select::{Match, Selection, select};
 pub(crate) use view::View;
-pub(crate) use walk::{Entry, walk};

@@ -2,7 +2,7 @@
 //! it, whatever links are in it.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,11 +41,6 @@ impl View {
         let fd = openat(rustix::fs::CWD, root, flags, Mode::empty())
             .map_err(|e| Error::Io { what: format!("open {}", root.display()), source: e.into() })?;
         Ok(Self { root: Arc::new(fd), ignore, keeps_owners })
-    }
-
-    /// The root's own descriptor.
-    pub(crate) fn root(&self) -> BorrowedFd<'_> {
-        self.root.as_fd()
     }
 
     /// Whether the ignore file leaves a path out.

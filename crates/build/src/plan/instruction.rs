@@ -1,0 +1,242 @@
+//! Instructions to nodes: what each needs, and what it leaves in the stage.
+
+use archipel_dockerfile::{self as dockerfile, AddSource, AddStep, CopyStep, Instruction, Mount, Network, RunStep, Span};
+use archipel_oci::Platform;
+
+use super::metadata;
+use super::stage::{DEFAULT_PATH, Planner, Stage, State, Walk};
+use super::{
+    CacheMount, CopyOp, Item, MakeDirOp, MountOp, NetworkMode, Node, NodeId, Op, RunOp, SecretMount, Sharing, Source, Step,
+};
+use crate::tree::Selection;
+use crate::{Error, How};
+
+/// The mode of a cache folder, and of a secret, that says none (reference: "RUN --mount").
+const CACHE_MODE: u32 = 0o755;
+const SECRET_MODE: u32 = 0o400;
+/// The host name that processes of a build see (BuildKit's).
+const HOSTNAME: &str = "buildkitsandbox";
+
+impl Planner<'_> {
+    pub(super) async fn instruction(
+        &mut self,
+        walk: &mut Walk,
+        stage: &mut Stage,
+        state: &mut State,
+        instruction: &Instruction,
+    ) -> Result<(), Error> {
+        let title = state.scope.title(instruction);
+        let step = state.scope.step(instruction).map_err(|e| self.wrong(e))?;
+        if let dockerfile::Step::Entrypoint(_) = &step
+            && !state.has_cmd
+        {
+            // The base image's command was meant for the base image's entry point.
+            state.config.config.cmd = None;
+        }
+        if let dockerfile::Step::Arg(args) = &step {
+            self.declared.extend(args.iter().map(|(name, _)| name.clone()));
+        }
+        state.has_cmd |= matches!(step, dockerfile::Step::Cmd(_));
+        metadata::apply(&mut state.config.config, &mut state.config.author, &step);
+        let op = match &step {
+            dockerfile::Step::Run(run) => Some(self.run(walk, stage, state, run, &instruction.span).await?),
+            dockerfile::Step::Copy(copy) => Some(self.copy(walk, stage, copy, &instruction.span).await?),
+            dockerfile::Step::Add(add) => Some(add_op(add)),
+            dockerfile::Step::Workdir(dir) if dir != "/" => {
+                Some(Op::MakeDir(MakeDirOp { path: dir.clone(), user: state.config.config.user.clone() }))
+            }
+            _ => None,
+        };
+        let made_by = |op: &Op| matches!(op, Op::Run(_)).then(|| state.platform.clone());
+        let node = op.map(|op| {
+            let how = made_by(&op).map_or(How::Assembled, |platform| how(&platform));
+            self.node(walk, stage, state, &title, op, how, &instruction.span)
+        });
+        if let Some(node) = node {
+            state.root = super::Root::Node(node);
+        }
+        if let Some(created_by) = step.history() {
+            state.steps.push(Step { created_by, node });
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are the node's own fields")]
+    fn node(
+        &mut self,
+        walk: &Walk,
+        stage: &mut Stage,
+        state: &State,
+        title: &str,
+        op: Op,
+        how: How,
+        span: &Span,
+    ) -> NodeId {
+        stage.at += 1;
+        self.intern(Node {
+            root: state.root.clone(),
+            op,
+            name: format!("[{} {}/{}] {title}", stage.label, stage.at, stage.total),
+            platforms: [walk.platform.clone()].into(),
+            how,
+            no_cache: stage.no_cache,
+            span: span.clone(),
+        })
+    }
+
+    async fn run(
+        &mut self,
+        walk: &mut Walk,
+        stage: &Stage,
+        state: &State,
+        run: &RunStep,
+        span: &Span,
+    ) -> Result<Op, Error> {
+        let mut mounts = Vec::new();
+        for mount in &run.mounts {
+            mounts.push(self.mount(walk, stage, mount, span).await?);
+        }
+        if let Some(script) = &run.script {
+            let target = format!("{}/{}", dockerfile::SCRIPT_DIR, script.name);
+            mounts.push(MountOp::Script { target, content: script.content.clone() });
+        }
+        let mut env = run.env.clone();
+        if !env.iter().any(|(name, _)| name == "PATH")
+            && let Some((name, value)) = DEFAULT_PATH.split_once('=')
+        {
+            env.push((name.into(), value.into()));
+        }
+        if let Some(device) = run.devices.iter().find(|device| device.required) {
+            let message = format!("device {} is required and not available: CDI devices are not supported yet", device.name);
+            return Err(self.error("no-device", message, span));
+        }
+        let given = |name: &str| self.request.build_args.iter().rev().find(|(known, _)| known == name);
+        let network = self.network(run.network, span)?;
+        Ok(Op::Run(Box::new(RunOp {
+            argv: run.argv.clone(),
+            env,
+            hidden_env: run.hidden_env.clone(),
+            cwd: state.scope.workdir().to_owned(),
+            user: state.config.config.user.clone(),
+            mounts,
+            network,
+            insecure: run.insecure,
+            hostname: given("BUILDKIT_SANDBOX_HOSTNAME").map_or_else(|| HOSTNAME.to_owned(), |(_, name)| name.clone()),
+            platform: state.platform.clone(),
+        })))
+    }
+
+    /// A build's processes share the machine's network in any case; `host` is what somebody asks for who knows that it is not
+    /// so elsewhere, and as elsewhere they have to say it twice.
+    fn network(&self, wanted: Network, span: &Span) -> Result<NetworkMode, Error> {
+        let wanted = match (wanted, self.request.network.as_deref()) {
+            (Network::Default, Some("none")) | (Network::None, _) => return Ok(NetworkMode::None),
+            (Network::Default, _) => return Ok(NetworkMode::Host),
+            (Network::Host, _) => "network.host",
+        };
+        if self.request.allow.iter().any(|allowed| allowed == wanted) {
+            return Ok(NetworkMode::Host);
+        }
+        let message = format!("{wanted} is not allowed; build with --allow {wanted} to permit it");
+        Err(self.error("not-allowed", message, span))
+    }
+
+    async fn mount(&mut self, walk: &mut Walk, stage: &Stage, mount: &Mount, span: &Span) -> Result<MountOp, Error> {
+        Ok(match mount {
+            Mount::Bind(bind) => {
+                let from = match &bind.from {
+                    Some(from) => self.source(walk, stage.index, from, false, span).await?,
+                    None => Source::Context(0),
+                };
+                let (source, target) = (bind.source.clone(), bind.target.clone());
+                MountOp::Bind { from, source, target, writable: bind.writable }
+            }
+            Mount::Cache(cache) => {
+                let from = match &cache.from {
+                    Some(from) => Some((self.source(walk, stage.index, from, false, span).await?, cache.source.clone())),
+                    None => None,
+                };
+                let namespace = self.request.build_args.iter().rev().find(|(name, _)| name == "BUILDKIT_CACHE_MOUNT_NS");
+                let id = namespace.map_or_else(|| cache.id.clone(), |(_, space)| format!("{space}/{}", cache.id));
+                MountOp::Cache(CacheMount {
+                    id,
+                    target: cache.target.clone(),
+                    from,
+                    sharing: match cache.sharing {
+                        dockerfile::Sharing::Shared => Sharing::Shared,
+                        dockerfile::Sharing::Private => Sharing::Private,
+                        dockerfile::Sharing::Locked => Sharing::Locked,
+                    },
+                    read_only: cache.read_only,
+                    owner: (cache.uid.unwrap_or(0), cache.gid.unwrap_or(0)),
+                    mode: cache.mode.unwrap_or(CACHE_MODE),
+                })
+            }
+            Mount::Tmpfs(tmpfs) => MountOp::Tmpfs { target: tmpfs.target.clone(), size: tmpfs.size },
+            Mount::Secret(secret) => MountOp::Secret(SecretMount {
+                id: secret.id.clone(),
+                target: secret.target.clone(),
+                env: secret.env.clone(),
+                required: secret.required,
+                owner: (secret.uid.unwrap_or(0), secret.gid.unwrap_or(0)),
+                mode: secret.mode.unwrap_or(SECRET_MODE),
+            }),
+            Mount::Ssh(ssh) => MountOp::Ssh(ssh.clone()),
+        })
+    }
+
+    async fn copy(&mut self, walk: &mut Walk, stage: &Stage, copy: &CopyStep, span: &Span) -> Result<Op, Error> {
+        let from = match &copy.from {
+            Some(from) => self.source(walk, stage.index, from, true, span).await?,
+            None => Source::Context(0),
+        };
+        let inline = copy.files.iter().map(inline);
+        Ok(Op::Copy(Box::new(CopyOp {
+            from,
+            items: copy.sources.iter().map(|path| Item::Path(path.clone())).chain(inline).collect(),
+            dest: copy.dest.clone(),
+            chown: copy.chown.clone(),
+            chmod: copy.chmod.clone(),
+            selection: Selection { parents: copy.parents, excludes: copy.excludes.clone() },
+            unpack_paths: false,
+            unpack_urls: false,
+            checksum: None,
+            link: copy.link,
+        })))
+    }
+}
+
+fn inline(file: &dockerfile::InlineFile) -> Item {
+    Item::Inline { name: file.name.clone(), content: file.content.clone() }
+}
+
+fn add_op(add: &AddStep) -> Op {
+    let item = |source: &AddSource| match source {
+        AddSource::Path(path) => Item::Path(path.clone()),
+        AddSource::Http { url, file_name } => Item::Http { url: url.clone(), file_name: file_name.clone() },
+        AddSource::Git(git) => {
+            let mut git = git.clone();
+            git.keep_git_dir = add.keep_git_dir.or(git.keep_git_dir);
+            Item::Git(Box::new(git))
+        }
+    };
+    Op::Copy(Box::new(CopyOp {
+        from: Source::Context(0),
+        items: add.sources.iter().map(item).chain(add.files.iter().map(inline)).collect(),
+        dest: add.dest.clone(),
+        chown: add.chown.clone(),
+        chmod: add.chmod.clone(),
+        selection: Selection { parents: false, excludes: add.excludes.clone() },
+        unpack_paths: add.unpack.unwrap_or(true),
+        unpack_urls: add.unpack.unwrap_or(false),
+        checksum: add.checksum.clone(),
+        link: add.link,
+    }))
+}
+
+/// Whether the machine runs a platform's programs by itself. An old processor may fail to; that is found out when it does.
+fn how(platform: &Platform) -> How {
+    let host = Platform::host();
+    let same = host.architecture == platform.architecture && host.os == platform.os;
+    if same || host.distance(platform).is_some() { How::Native } else { How::Emulated }
+}

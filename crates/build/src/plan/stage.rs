@@ -1,0 +1,328 @@
+//! Walks the stages that the target needs, once for each platform.
+
+use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use archipel_dockerfile::{self as dockerfile, Diagnostic, Globals, Instruction, Scope, Severity};
+use archipel_oci::{ImageConfig, Platform, Reference};
+
+use super::{Node, NodeId, Planned, Plan, Root, Source, StageResult, Step};
+use crate::context::{Loaded, Tree};
+use crate::engine::warn;
+use crate::image::BaseImage;
+use crate::progress::Work;
+use crate::steps::Steps;
+use crate::{Engine, Error, How, Request, Sink};
+
+/// What runtimes take where an image does not say (docker's, which it also writes into images made from scratch).
+pub(super) const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Makes the plan.
+pub(crate) struct Planner<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) request: &'a Request,
+    loaded: &'a Loaded,
+    sink: &'a Sink,
+    steps: &'a Steps,
+    pub(super) dockerfile: dockerfile::Dockerfile,
+    pub(super) plan: Plan,
+    pub(super) contexts: Vec<Tree>,
+    /// Named contexts that were used, by name and platform.
+    pub(super) named: HashMap<(String, String), Source>,
+    /// Images that were asked for, so that each is told of once.
+    told: BTreeSet<String>,
+    /// ARGs that some stage declares.
+    pub(super) declared: BTreeSet<String>,
+}
+
+/// What the walk for one platform knows.
+pub(super) struct Walk {
+    pub(super) platform: Platform,
+    pub(super) globals: Globals,
+    states: HashMap<usize, Arc<State>>,
+}
+
+/// A stage after its last instruction.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) platform: Platform,
+    pub(super) base: Option<Arc<BaseImage>>,
+    pub(super) root: Root,
+    pub(super) config: ImageConfig,
+    pub(super) scope: Scope,
+    pub(super) steps: Vec<Step>,
+    /// CMD was in this stage.
+    pub(super) has_cmd: bool,
+}
+
+/// A stage on its way: what names its steps.
+pub(super) struct Stage {
+    pub(super) index: usize,
+    pub(super) label: String,
+    /// How many of its instructions make files, FROM included.
+    pub(super) total: usize,
+    pub(super) at: usize,
+    pub(super) no_cache: bool,
+}
+
+type Walking<'s> = Pin<Box<dyn Future<Output = Result<Arc<State>, Error>> + Send + 's>>;
+
+impl<'a> Planner<'a> {
+    /// Reads the Dockerfile.
+    pub(crate) fn new(
+        engine: &'a Engine,
+        request: &'a Request,
+        loaded: &'a Loaded,
+        sink: &'a Sink,
+        steps: &'a Steps,
+    ) -> Result<Self, Error> {
+        let parsed = dockerfile::parse(&loaded.text);
+        let planner = Self {
+            engine,
+            request,
+            loaded,
+            sink,
+            steps,
+            dockerfile: parsed.dockerfile,
+            plan: Plan::default(),
+            contexts: vec![loaded.tree.clone()],
+            named: HashMap::new(),
+            told: BTreeSet::new(),
+            declared: BTreeSet::new(),
+        };
+        let (errors, warnings): (Vec<_>, Vec<_>) =
+            parsed.diagnostics.into_iter().partition(|d| d.severity == Severity::Error);
+        if !errors.is_empty() {
+            return Err(planner.wrong_all(errors));
+        }
+        warnings.iter().for_each(|warning| warn(sink, warning.message.clone()));
+        Ok(planner)
+    }
+
+    /// Makes it.
+    pub(crate) async fn plan(mut self) -> Result<Planned, Error> {
+        let target = self.dockerfile.target(self.request.target.as_deref()).map_err(|e| self.wrong(e))?.index;
+        let platforms = match self.request.platforms.as_slice() {
+            [] => vec![Platform::host()],
+            given => given.to_vec(),
+        };
+        let mut targets = Vec::new();
+        let mut epoch = None;
+        for platform in platforms {
+            let automatic =
+                dockerfile::automatic_args(&Platform::host(), &platform, self.request.target.as_deref());
+            let globals = self.dockerfile.globals(automatic, &self.request.build_args).map_err(|e| self.wrong(e))?;
+            epoch = epoch_of(self.request, &globals)?;
+            let mut walk = Walk { platform: platform.clone(), globals, states: HashMap::new() };
+            let state = self.stage(&mut walk, target).await?;
+            targets.push(self.result(platform, &state));
+        }
+        self.tell_unused();
+        Ok(Planned { plan: self.plan, contexts: self.contexts, targets, epoch })
+    }
+
+    fn result(&self, platform: Platform, state: &State) -> StageResult {
+        let mut config = state.config.clone();
+        config.config.labels.extend(self.request.labels.iter().cloned());
+        StageResult {
+            how: self.how(&state.root),
+            platform,
+            base: state.base.clone(),
+            root: state.root.clone(),
+            config,
+            steps: state.steps.clone(),
+        }
+    }
+
+    /// The slowest way in which anything ran that a root needs.
+    fn how(&self, root: &Root) -> How {
+        let mut open: Vec<usize> = match root {
+            Root::Node(id) => vec![id.0],
+            _ => Vec::new(),
+        };
+        let mut seen = BTreeSet::new();
+        let mut how = How::Assembled;
+        while let Some(n) = open.pop() {
+            if seen.insert(n) {
+                how = match (how, self.plan.nodes[n].how) {
+                    (How::Emulated, _) | (_, How::Emulated) => How::Emulated,
+                    (How::Native, _) | (_, How::Native) => How::Native,
+                    _ => How::Assembled,
+                };
+                open.extend(self.plan.needs(NodeId(n)));
+            }
+        }
+        how
+    }
+
+    /// A stage with all that it needs. Recursion in a box: ONBUILD triggers may name stages that nothing else names.
+    pub(super) fn stage<'s>(&'s mut self, walk: &'s mut Walk, index: usize) -> Walking<'s> {
+        Box::pin(async move {
+            if let Some(known) = walk.states.get(&index) {
+                return Ok(known.clone());
+            }
+            let stage = self.dockerfile.stages[index].clone();
+            let label = stage.label();
+            let state = match self.replaced(walk, &stage).await? {
+                Some(state) => state,
+                None => {
+                    let mut state = self.base(walk, &stage).await?;
+                    state.has_cmd = false;
+                    let triggers = std::mem::take(&mut state.config.config.on_build);
+                    let mut instructions = Vec::new();
+                    for trigger in &triggers {
+                        let read = dockerfile::parse_trigger(trigger, &stage.span).map_err(|e| self.wrong(e))?;
+                        instructions.push(read);
+                    }
+                    instructions.extend(stage.instructions.iter().cloned());
+                    let total = 1 + instructions.iter().filter(|i| makes_files(i)).count();
+                    let named = |name: &String| name.eq_ignore_ascii_case(&label);
+                    let no_cache = self.request.no_cache || self.request.no_cache_filter.iter().any(named);
+                    let mut at = Stage { index, label, total, at: 1, no_cache };
+                    for instruction in &instructions {
+                        self.instruction(walk, &mut at, &mut state, instruction).await?;
+                    }
+                    state
+                }
+            };
+            let state = Arc::new(state);
+            walk.states.insert(index, state.clone());
+            Ok(state)
+        })
+    }
+
+    /// What a stage starts from: another stage, nothing, or an image.
+    async fn base(&mut self, walk: &mut Walk, stage: &dockerfile::Stage) -> Result<State, Error> {
+        let (name, _) = walk.globals.expand(&stage.base).map_err(|e| self.wrong(e))?;
+        if name.is_empty() {
+            let message = format!("base name ({}) should not be blank", stage.base.value);
+            return Err(self.error("blank-base", message, &stage.base.span));
+        }
+        let platform = self.platform(walk, stage)?;
+        if let Some(parent) = self.dockerfile.parent(stage.index, &name).map(|parent| parent.index) {
+            return Ok((*self.stage(walk, parent).await?).clone());
+        }
+        if let Some(state) = self.named_base(walk, &name, &platform).await? {
+            return Ok(state);
+        }
+        if name == "scratch" {
+            return Ok(State::scratch(&walk.globals, &platform));
+        }
+        let reference: Reference = name.parse().map_err(|e| {
+            let message = format!("failed to parse stage name {name:?}: invalid reference format: {e}");
+            self.error("invalid-reference", message, &stage.base.span)
+        })?;
+        let image = self.image(&reference, &platform).await?;
+        Ok(State::of_image(&walk.globals, image))
+    }
+
+    fn platform(&self, walk: &Walk, stage: &dockerfile::Stage) -> Result<Platform, Error> {
+        let Some(word) = &stage.platform else { return Ok(walk.platform.clone()) };
+        let (text, _) = walk.globals.expand(word).map_err(|e| self.wrong(e))?;
+        if text.is_empty() {
+            let message = format!("empty platform value from expression {}", word.value);
+            return Err(self.error("blank-platform", message, &word.span));
+        }
+        text.parse::<Platform>().map(Platform::normalized).map_err(|e| {
+            self.error("invalid-platform", format!("failed to parse platform {text}: {e}"), &word.span)
+        })
+    }
+
+    /// An image; the first time that it is asked for is told.
+    pub(super) async fn image(&mut self, reference: &Reference, platform: &Platform) -> Result<Arc<BaseImage>, Error> {
+        let name = format!("[internal] load metadata for {reference}");
+        if !self.told.insert(name.clone()) {
+            return self.engine.base_image(reference, platform, self.request.pull).await;
+        }
+        let work = Work::start(self.sink, self.steps, name, Vec::new());
+        let image = self.engine.base_image(reference, platform, self.request.pull).await;
+        work.finish(image)
+    }
+
+    pub(super) fn intern(&mut self, node: Node) -> NodeId {
+        self.plan.intern(node)
+    }
+
+    /// A value that was given and that nothing asks for is often a misspelt name.
+    fn tell_unused(&self) {
+        let known = |name: &str| {
+            let automatic = name.starts_with("BUILDKIT_") || name == "SOURCE_DATE_EPOCH" || dockerfile::is_proxy(name);
+            let platform = name.starts_with("TARGET") || name.starts_with("BUILD");
+            automatic || platform || self.declared.contains(name)
+        };
+        let unused: Vec<&str> =
+            self.request.build_args.iter().map(|(name, _)| name.as_str()).filter(|name| !known(name)).collect();
+        if !unused.is_empty() {
+            warn(self.sink, format!("one or more build-args [{}] were not consumed", unused.join(" ")));
+        }
+    }
+
+    pub(super) fn error(&self, code: &'static str, message: String, span: &dockerfile::Span) -> Error {
+        self.wrong(Diagnostic {
+            severity: Severity::Error,
+            code,
+            message,
+            span: span.clone(),
+            labels: Vec::new(),
+            help: None,
+        })
+    }
+
+    pub(super) fn wrong(&self, diagnostic: Diagnostic) -> Error {
+        self.wrong_all(vec![diagnostic])
+    }
+
+    fn wrong_all(&self, diagnostics: Vec<Diagnostic>) -> Error {
+        Error::Dockerfile { name: self.loaded.name.clone(), text: self.loaded.text.clone(), diagnostics }
+    }
+}
+
+impl State {
+    /// Nothing.
+    pub(super) fn scratch(globals: &Globals, platform: &Platform) -> Self {
+        let mut config = ImageConfig::empty(platform);
+        config.config.env.push(DEFAULT_PATH.into());
+        config.config.working_dir = "/".into();
+        Self::new(globals, platform.clone(), None, Root::Scratch, config)
+    }
+
+    /// An image as it comes.
+    pub(super) fn of_image(globals: &Globals, image: Arc<BaseImage>) -> Self {
+        let (platform, config) = (image.platform.clone(), image.config.clone());
+        Self::new(globals, platform, Some(image.clone()), Root::Image(image), config)
+    }
+
+    fn new(
+        globals: &Globals,
+        platform: Platform,
+        base: Option<Arc<BaseImage>>,
+        root: Root,
+        config: ImageConfig,
+    ) -> Self {
+        let own = &config.config;
+        let scope = Scope::new(globals, &own.env, &own.working_dir, own.shell.as_deref());
+        Self { platform, base, root, config, scope, steps: Vec::new(), has_cmd: false }
+    }
+}
+
+fn makes_files(instruction: &Instruction) -> bool {
+    use dockerfile::Keyword::{Add, Copy, Run, Workdir};
+    matches!(instruction.keyword(), Add | Copy | Run | Workdir)
+}
+
+/// `SOURCE_DATE_EPOCH`: of `--build-arg`, the environment, or an ARG before the first FROM.
+fn epoch_of(request: &Request, globals: &Globals) -> Result<Option<i64>, Error> {
+    let own = request.source_date_epoch.map(|epoch| epoch.0);
+    match globals.get("SOURCE_DATE_EPOCH") {
+        None => Ok(own),
+        Some("") => Ok(None),
+        Some(text) => match text.parse() {
+            Ok(seconds) => Ok(Some(seconds)),
+            Err(_) => Err(Error::Request(format!(
+                "invalid SOURCE_DATE_EPOCH: {text:?}; it should be a number of seconds since 1970"
+            ))),
+        },
+    }
+}
