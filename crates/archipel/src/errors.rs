@@ -32,6 +32,9 @@ pub(crate) enum Error {
     /// What was typed cannot be done.
     #[error("{0}")]
     Usage(String),
+    /// The store has no such image.
+    #[error("no such image: {0}")]
+    NoImage(String),
     /// Building, pulling, pushing, running.
     #[error(transparent)]
     Build(#[from] archipel_build::Error),
@@ -97,7 +100,7 @@ impl Error {
                 archipel_sandbox::Error::Exec { .. } => status::FAILED,
                 _ => status::MACHINE,
             },
-            Self::Build(_) | Self::Store(_) | Self::Credentials(_) | Self::Io { .. } | Self::Output(_) => status::FAILED,
+            Self::NoImage(_) | Self::Build(_) | Self::Store(_) | Self::Credentials(_) | Self::Io { .. } | Self::Output(_) => status::FAILED,
         }
     }
 
@@ -128,7 +131,8 @@ impl Error {
                 Some(command) => format!("`{command}` mends it"),
                 None => "`archipel doctor` says what this machine lacks".into(),
             }),
-            Self::Build(Build::NoPlatform { .. }) => {
+            Self::NoImage(_) => Some("`archipel images` shows what is here; `archipel pull` fetches an image".into()),
+            Self::Build(Build::NoPlatform(_)) => {
                 Some("leave the platform out of --platform, or use a base image that has it".into())
             }
             _ => None,

@@ -7,6 +7,7 @@ use crate::environment::Environment;
 use crate::errors::Error;
 
 mod build;
+mod call;
 mod copy;
 mod doctor;
 mod du;
@@ -76,7 +77,7 @@ impl Command {
             Self::Images(args) => images::run(&args, environment),
             Self::Inspect(args) => inspect::run(args, environment),
             Self::Tag(args) => tag::run(&args, environment),
-            Self::Rmi(args) => rmi::run(args, environment),
+            Self::Rmi(args) => rmi::run(&args, environment),
             Self::Login(args) => login::run(args, environment),
             Self::Logout(args) => logout::run(&args, environment),
             Self::Registry(args) => registry::run(args),

@@ -4,10 +4,10 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 
 use archipel_build::{Engine, Sink};
-use archipel_oci::DOCKER_HUB;
+use archipel_oci::{DOCKER_HUB, Descriptor, Digest, RawManifest, Reference};
 use archipel_remote::{Client, Options};
 use archipel_sandbox::probe::Probe;
-use archipel_store::Store;
+use archipel_store::{Image, Store};
 
 use crate::environment::Environment;
 use crate::errors::Error;
@@ -26,6 +26,45 @@ pub(super) enum Format {
 /// The store.
 pub(super) fn store(environment: &Environment) -> Result<Store, Error> {
     Ok(Store::open(&environment.store_dir()?)?)
+}
+
+/// A manifest that the store has.
+pub(super) fn stored_manifest(store: &Store, descriptor: &Descriptor) -> Result<Option<RawManifest>, Error> {
+    let Some(bytes) = stored_blob(store, &descriptor.digest)? else { return Ok(None) };
+    let told = || Error::io(descriptor.digest.to_string());
+    RawManifest::new(bytes, Some(&descriptor.media_type)).map(Some).map_err(|e| told()(std::io::Error::other(e)))
+}
+
+/// A blob that the store has: a manifest or a config, for nobody wants a layer in memory.
+pub(super) fn stored_blob(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
+    match store.blobs().contains(digest) {
+        true => Ok(Some(store.blobs().read(digest).map_err(archipel_store::Error::from)?)),
+        false => Ok(None),
+    }
+}
+
+/// The images of the store that a person means: those of a name, else all names of the image with this id. An id may be cut
+/// short, as `images` shows it.
+pub(super) fn stored_images(store: &Store, text: &str) -> Result<Vec<Image>, Error> {
+    let all = store.images()?;
+    // An id may be no name (it has upper-case letters, or none at all), and a name no id.
+    if let Ok(reference) = text.parse::<Reference>()
+        && let Some(image) = all.iter().find(|image| image.reference.to_string() == reference.to_string())
+    {
+        return Ok(vec![image.clone()]);
+    }
+    let id = text.strip_prefix("sha256:").unwrap_or(text);
+    let is_id = id.len() >= 4 && id.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
+    let mut found: Vec<Image> = all.into_iter().filter(|i| is_id && i.descriptor.digest.hex().starts_with(id)).collect();
+    let first = found.first().map(|image| image.descriptor.digest.clone());
+    if found.iter().any(|image| Some(&image.descriptor.digest) != first.as_ref()) {
+        return Err(Error::Usage(format!("`{text}` is the beginning of several images' ids: give more of it")));
+    }
+    if found.is_empty() {
+        return Err(Error::NoImage(text.to_owned()));
+    }
+    found.sort_by_key(|image| image.reference.to_string());
+    Ok(found)
 }
 
 /// The registry client.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use archipel_build::Error as Build;
-use archipel_dockerfile::Diagnostic;
+use archipel_dockerfile::{Diagnostic, Severity};
 
 use super::text;
 use crate::environment::Environment;
@@ -24,6 +24,17 @@ pub(crate) fn warn(message: &str) {
     let _ = writeln!(std::io::stderr(), "warning: {message}");
 }
 
+/// Findings in a Dockerfile, for a result on standard output.
+pub(crate) fn listing(diagnostics: &[Diagnostic], name: &str, text: &str) -> String {
+    let renderer = Renderer::plain();
+    let level = |found: &Diagnostic| match found.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let shown = |found: &Diagnostic| format!("\n{}\n", renderer.render(&[in_dockerfile(level(found), found, name, text)]));
+    diagnostics.iter().map(shown).collect()
+}
+
 /// An error as text.
 pub(crate) fn render(error: &Error, colours: bool) -> String {
     let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
@@ -37,7 +48,8 @@ pub(crate) fn render(error: &Error, colours: bool) -> String {
             }
             shown + &renderer.render(&[plain(&error.to_string(), hint.as_deref())]) + "\n"
         }
-        Error::Build(Build::Step { step, platform, reason, tail, place }) => {
+        Error::Build(Build::Step(failure)) => {
+            let archipel_build::StepFailure { step, platform, reason, tail, place } = &**failure;
             let title = format!("{step} on {platform}: {reason}");
             let mut group = Group::with_title(Level::ERROR.primary_title(title));
             if let Some(place) = place {

@@ -15,6 +15,7 @@ mod quiet;
 pub(crate) mod result;
 mod step;
 pub(crate) mod table;
+pub(crate) mod template;
 pub(crate) mod text;
 mod tty;
 

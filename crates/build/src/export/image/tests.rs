@@ -4,6 +4,7 @@ use archipel_oci::{Document, Platform};
 use archipel_remote::{Client, Config, Credentials, Options};
 
 use super::*;
+use crate::image::BaseLayer;
 use crate::request::{Context, Dockerfile};
 use crate::steps::Steps;
 use crate::{How, Sink, SourceDateEpoch};
@@ -135,8 +136,10 @@ async fn a_bases_layers_keep_their_bytes_and_get_oci_s_names() {
     let (_dir, engine) = engine();
     let reference: Reference = "registry.example/base:1".parse().unwrap();
     let base = |media_type: &str| ResultLayer::Base {
-        descriptor: Descriptor::of(media_type, media_type.as_bytes()),
-        diff_id: DiffId(Digest::of(media_type.as_bytes())),
+        layer: Box::new(BaseLayer {
+            descriptor: Descriptor::of(media_type, media_type.as_bytes()),
+            diff_id: DiffId(Digest::of(media_type.as_bytes())),
+        }),
         reference: reference.clone(),
     };
     let foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";

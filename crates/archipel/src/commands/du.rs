@@ -1,0 +1,38 @@
+//! `archipel du`.
+
+use serde_json::json;
+
+use super::shared::{self, Format};
+use crate::environment::Environment;
+use crate::errors::{Error, status};
+use crate::render::{self, table, text};
+
+/// Show what the store takes on disk.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Form of what is shown
+    #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
+    format: Format,
+}
+
+/// Shows it.
+pub(super) fn run(args: &Args, environment: &Environment) -> Result<u8, Error> {
+    let usage = shared::store(environment)?.disk_usage()?;
+    let total = usage.blobs + usage.snapshots + usage.cache;
+    render::print(&match args.format {
+        Format::Json => shared::json(&json!({
+            "images": usage.images, "blobs": usage.blobs, "snapshots": usage.snapshots, "cache": usage.cache, "total": total,
+        })),
+        Format::Text => {
+            let row = |what: &str, size: u64| [what.to_owned(), text::size(size)];
+            let rows = [
+                row("compressed layers", usage.blobs),
+                row("unpacked files", usage.snapshots),
+                row("build cache", usage.cache),
+                row("total", total),
+            ];
+            format!("{}{} names of images\n", table::columns(["WHAT", "SIZE"], &rows), usage.images)
+        }
+    })?;
+    Ok(status::OK)
+}

@@ -1,0 +1,21 @@
+//! `archipel prune`.
+
+use super::shared;
+use crate::environment::Environment;
+use crate::errors::{Error, status};
+use crate::render::{self, text};
+
+/// Remove the build cache, and what no image needs
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Remove the images too
+    #[arg(short, long)]
+    all: bool,
+}
+
+/// Removes it.
+pub(super) fn run(args: &Args, environment: &Environment) -> Result<u8, Error> {
+    let freed = shared::store(environment)?.prune(args.all)?;
+    render::print(&format!("Total reclaimed space: {}\n", text::size(freed)))?;
+    Ok(status::OK)
+}
