@@ -12,6 +12,7 @@ const ROWS: &[&[&str]] = &[
     &["archipel-cas", "archipel-sandbox"],
     &["archipel-dockerfile", "archipel-store", "archipel-remote", "archipel-registry"],
     &["archipel-build"],
+    &["archipel-ci"],
     &["archipel"],
 ];
 
@@ -29,8 +30,9 @@ const FENCES: &[(&str, &[&str])] = &[
     ("reqwest", &["archipel-remote"]),
     ("rustls", &["archipel-remote"]),
     ("rustls-native-certs", &["archipel-remote"]),
+    ("saphyr-parser", &["archipel-ci"]),
     ("seccompiler", &["archipel-sandbox"]),
-    ("tokio", &["archipel-remote", "archipel-registry", "archipel-build", "archipel"]),
+    ("tokio", &["archipel-remote", "archipel-registry", "archipel-build", "archipel-ci", "archipel"]),
     ("toml", &["archipel-remote", "archipel"]),
 ];
 
