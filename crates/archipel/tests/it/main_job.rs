@@ -116,7 +116,7 @@ fn needs_userns_a_local_output_is_what_buildah_gives() {
     let dockerfile = format!(
         "FROM {}/library/busybox\nWORKDIR /srv/app\nCOPY --chown=1:2 . /data\nCOPY --chmod=0700 sub/run /bin/go\n\
          RUN mkdir -p /made && echo hi > /made/f && chmod 640 /made/f && chown 7:8 /made/f && ln -s f /made/l && ln /made/f /made/h\n\
-         RUN rm -rf /home && rm /etc/os-release\nUSER daemon\nRUN id > /tmp/id\n",
+         RUN rm -rf /home && rm /bin/xz\nUSER daemon\nRUN id > /tmp/id\n",
         registry.address()
     );
     let files = [("Dockerfile", dockerfile.as_str()), ("a.txt", "a"), ("sub/run", "#!/bin/sh\n"), ("sub/deep/x", "x")];

@@ -38,7 +38,18 @@ fn needs_qemu_from_bases_to_a_running_container() {
     let again = archipel.run(build);
     assert!(again.code() == 0 && !again.stderr().contains("made on"), "{}", again.transcript());
 
-    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["inspect", &hello])), @"");
+    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["inspect", &hello])), @r"
+    $ archipel inspect [REGISTRY]/hello:1
+    Name:    [REGISTRY]/hello:1
+    Digest:  [DIGEST]
+    Type:    application/vnd.oci.image.index.v1+json
+
+    PLATFORM       LAYERS   SIZE    DIGEST
+    linux/amd64    3        460 B   [DIGEST]
+    linux/arm64    3        464 B   [DIGEST]
+    linux/arm/v7   3        455 B   [DIGEST]
+    [exit 0]
+    ");
     for (platform, architecture) in PLATFORMS {
         let ran = archipel.run(["run", "--rm", "--platform", platform, &hello]);
         assert_eq!((ran.code(), ran.stdout()), (7, format!("hello from {architecture}\n")), "{}", ran.transcript());
@@ -56,7 +67,11 @@ fn needs_userns_a_step_that_fails_is_shown_with_its_last_words() {
     let failed = archipel.run([
         "build", "--progress", "quiet", "--platform", "linux/amd64", "--build-context", "base=oci-layout://base", "c",
     ]);
-    insta::assert_snapshot!(transcript(&archipel, &failed), @"");
+    insta::assert_snapshot!(transcript(&archipel, &failed), @r"
+    $ archipel build --progress quiet --platform linux/amd64 --build-context base=oci-layout://base c
+    error: build context `base`: an OCI layout (base) as context is not supported yet; copy it to a registry
+    [exit 2]
+    ");
 }
 
 #[test]
@@ -66,5 +81,9 @@ fn needs_userns_a_base_that_is_nowhere_names_what_was_tried() {
     let archipel = archipel();
     archipel.home.context("c", [("Dockerfile", format!("FROM {}/no/such:1\n", registry.address()))]);
     let failed = archipel.run(["build", "--progress", "quiet", "c"]);
-    insta::assert_snapshot!(transcript(&archipel, &failed), @"");
+    insta::assert_snapshot!(transcript(&archipel, &failed), @r"
+    $ archipel build --progress quiet c
+    error: [REGISTRY]: [REGISTRY]/no/such:1: not found at http://[REGISTRY]/v2/no/such/manifests/1
+    [exit 12]
+    ");
 }

@@ -129,6 +129,8 @@ impl Engine {
         }
         let shown = names.iter().map(Reference::familiar).collect::<Vec<_>>().join(", ");
         if push {
+            // Named first: what cannot be sent now is sent by `push` later, without building again.
+            self.name_all(image, names).await?;
             let work = images.work(format!("pushing {shown}"));
             let pushed = self.publish(&image.parts, names, &work).await;
             work.finish(pushed)?;
@@ -137,7 +139,12 @@ impl Engine {
             let work = images.work(format!("naming {shown}"));
             let whole = self.complete(image, &work).await;
             work.finish(whole)?;
+            self.name_all(image, names).await?;
         }
+        Ok(())
+    }
+
+    async fn name_all(&self, image: &Image, names: &[Reference]) -> Result<(), Error> {
         for name in names {
             self.name(name, &image.top).await?;
             self.images.forget(name);
