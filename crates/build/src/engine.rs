@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use archipel_oci::{Digest, Platform};
 use archipel_remote::Client;
@@ -123,10 +123,9 @@ impl Engine {
             return Err(Error::Interrupted);
         }
         ran?;
-        let elapsed = begun.elapsed();
         let mut results = Vec::new();
         for target in planned.targets {
-            results.push(result(&executor, target, elapsed).await?);
+            results.push(result(&executor, target, begun)?);
         }
         self.export(&request, results, sink, &steps).await
     }
@@ -156,7 +155,7 @@ async fn run(executor: &Arc<Executor>) -> Result<(), Error> {
 }
 
 /// Turns a planned stage, whose nodes have run, into what an exporter takes.
-async fn result(executor: &Executor, target: StageResult, finished: Duration) -> Result<PlatformResult, Error> {
+fn result(executor: &Executor, target: StageResult, begun: Instant) -> Result<PlatformResult, Error> {
     let mut layers = Vec::new();
     let mut created = None;
     if let Some(base) = &target.base {
@@ -191,9 +190,11 @@ async fn result(executor: &Executor, target: StageResult, finished: Duration) ->
     }
     config.created = Some(created.unwrap_or_else(|| rfc3339(executor.now)));
     let top = match &target.root {
-        Root::Node(id) => Some(executor.output(*id)?.snapshot.clone()),
+        Root::Node(id) => Some(executor.output(*id)?),
         _ => None,
     };
+    let finished = top.map_or_else(|| begun.elapsed(), |output| output.at.duration_since(begun));
+    let top = top.map(|output| output.snapshot.clone());
     Ok(PlatformResult { platform: target.platform, config, layers, how: target.how, finished, base: target.base, top })
 }
 

@@ -168,6 +168,8 @@ pub struct ImageOptions {
     pub compression: Option<Compression>,
     /// `compression-level=`.
     pub level: Option<i32>,
+    /// `force-compression=true`: base layers too.
+    pub force_compression: bool,
     /// `rewrite-timestamp=true`: clamp the times in layers to `SOURCE_DATE_EPOCH`.
     pub rewrite_timestamp: bool,
     /// `name=`, `annotation.KEY=`: as written.

@@ -105,8 +105,9 @@ impl Fields {
             Some(level) => Some(level.parse().map_err(|_| format!("compression-level={level} should be a number"))?),
         };
         let rewrite_timestamp = self.boolean("rewrite-timestamp")?.unwrap_or(false);
+        let force_compression = self.boolean("force-compression")?.unwrap_or(false);
         // What these ask for is what is done anyway; their other value is an error below.
-        for (key, given) in [("oci-mediatypes", true), ("force-compression", false), ("oci-artifact", false)] {
+        for (key, given) in [("oci-mediatypes", true), ("oci-artifact", false)] {
             if let Some(value) = self.boolean(key)?
                 && value != given
             {
@@ -117,7 +118,7 @@ impl Fields {
         while let Some(at) = self.0.iter().position(|(k, _)| k.starts_with("annotation")) {
             annotations.push(self.0.remove(at));
         }
-        Ok(ImageOptions { compression, level, rewrite_timestamp, annotations })
+        Ok(ImageOptions { compression, level, force_compression, rewrite_timestamp, annotations })
     }
 
     /// Whatever is left was understood by nobody.

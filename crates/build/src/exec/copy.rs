@@ -103,14 +103,15 @@ fn paths(
     many: bool,
     destination: &mut Destination,
 ) -> Result<(), Error> {
+    if op.selection.parents {
+        // Also where a wildcard stands for nothing.
+        destination.make_dirs(Path::new(&op.dest))?;
+    }
     for found in matches {
         if op.unpack_paths && !found.is_dir() && archive::extract(found, root, &op.dest, destination)? {
             continue;
         }
         destination.copy(&from.view, std::slice::from_ref(found), &op.dest, many)?;
-    }
-    if matches.is_empty() && op.selection.parents {
-        destination.make_dirs(Path::new(&op.dest))?;
     }
     Ok(())
 }

@@ -32,6 +32,8 @@ pub(crate) struct Output {
     pub(crate) snapshot: SnapshotId,
     /// Seconds since 1970 when it was made; the same again when it comes from the cache.
     pub(crate) created: i64,
+    /// When it was there.
+    pub(crate) at: Instant,
 }
 
 /// Everything that the nodes of one build share.
@@ -111,7 +113,7 @@ impl Executor {
     }
 
     fn finish(&self, id: NodeId, record: Record) {
-        let output = Output { snapshot: record.snapshot, created: record.created };
+        let output = Output { snapshot: record.snapshot, created: record.created, at: Instant::now() };
         // A node runs once, so nothing is there yet.
         let _ = self.outputs[id.0].set(output);
     }

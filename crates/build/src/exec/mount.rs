@@ -1,7 +1,14 @@
 //! Opens what an instruction reads: a context's folder, or the files of a stage or image through an overlay without an
 //! upper layer.
 
+use archipel_sandbox::overlay::{self, Layers, Mounted};
+use archipel_store::Draft;
+
 use super::{Executor, blocking};
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
 use crate::Error;
 use crate::error::{Place, StepFailure};
 use crate::plan::{NodeId, Source};
@@ -14,6 +21,15 @@ pub(super) struct Opened {
     /// The folder that it is.
     pub(super) path: std::path::PathBuf,
     _mounted: Option<archipel_store::View>,
+    _filtered: Option<Filtered>,
+}
+
+/// A context without what its ignore file leaves out: an overlay of marks that hide it.
+#[derive(Debug)]
+struct Filtered {
+    // Before the folders that it is made of: fields are dropped in this order.
+    _mounted: Mounted,
+    _marks: Draft,
 }
 
 impl Executor {
@@ -22,16 +38,35 @@ impl Executor {
             Source::Context(n) => {
                 let tree = self.contexts[*n].clone();
                 let view = View::open(&tree.path, tree.ignore, tree.keeps_owners)?;
-                Ok(Opened { view, path: tree.path, _mounted: None })
+                Ok(Opened { view, path: tree.path, _mounted: None, _filtered: None })
             }
             Source::Root(root) => {
                 let snapshot = self.materialize(root).await?;
                 let store = self.engine.store.clone();
                 let mounted = blocking(move || store.view(snapshot.as_ref())).await?;
                 let path = mounted.path().to_owned();
-                Ok(Opened { view: View::open(&path, None, true)?, path, _mounted: Some(mounted) })
+                Ok(Opened { view: View::open(&path, None, true)?, path, _mounted: Some(mounted), _filtered: None })
             }
         }
+    }
+
+    /// The same, to be mounted: processes must not see what an ignore file leaves out either.
+    pub(super) async fn open_to_mount(&self, source: &Source) -> Result<Opened, Error> {
+        let opened = self.open(source).await?;
+        if !matches!(source, Source::Context(n) if self.contexts[*n].ignore.is_some()) {
+            return Ok(opened);
+        }
+        let store = self.engine.store.clone();
+        blocking(move || {
+            let marks = store.draft(None)?;
+            hide(&opened.view, marks.upper())?;
+            let layers = [marks.upper().to_owned(), opened.path.clone()];
+            let mounted = overlay::mount(&Layers { lower: &layers, upper: None }, marks.work())?;
+            let path = mounted.path().to_owned();
+            let view = View::open(&path, None, opened.view.keeps_owners)?;
+            Ok(Opened { view, path, _mounted: None, _filtered: Some(Filtered { _mounted: mounted, _marks: marks }) })
+        })
+        .await
     }
 
     /// Says of an error which instruction met it.
@@ -51,4 +86,17 @@ impl Executor {
         let platform = node.platforms.first().cloned().unwrap_or_else(archipel_oci::Platform::host);
         Error::Step(Box::new(StepFailure { step: node.name.clone(), platform, reason, tail, place }))
     }
+}
+
+/// Makes overlayfs's marks for everything that a view's ignore file leaves out.
+fn hide(view: &View, marks: &Path) -> Result<(), Error> {
+    let told = |path: &Path| Error::io(format!("hide {}", path.display()));
+    for path in view.ignored()? {
+        let mark = marks.join(&path);
+        if let Some(folder) = mark.parent() {
+            std::fs::create_dir_all(folder).map_err(told(&path))?;
+        }
+        mknodat(CWD, &mark, FileType::CharacterDevice, Mode::empty(), 0).map_err(|e| told(&path)(e.into()))?;
+    }
+    Ok(())
 }

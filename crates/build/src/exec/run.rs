@@ -185,7 +185,7 @@ async fn collect(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Mounts,
     for mount in &op.mounts {
         match mount {
             MountOp::Bind { from, source, target, writable } => {
-                let opened = exec.open(from).await?;
+                let opened = exec.open_to_mount(from).await?;
                 let path = inside(exec, &opened, source, id)?;
                 if *writable {
                     // Writes are allowed and thrown away: they go to an upper layer of their own.

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::annotations::{Annotations, On};
 use super::{PlatformResult, ResultLayer};
 use crate::exec::blocking;
+use crate::image::BaseLayer;
 use crate::parts::{Blob, Parts};
 use crate::progress::Work;
 use crate::request::{Compression, ImageOptions};
@@ -107,6 +108,7 @@ impl Engine {
         options: &ImageOptions,
         work: &Work,
     ) -> Result<Vec<Vec<Layer>>, Error> {
+        let forced = options.force_compression;
         let options = layer_options(request, options)?;
         let mut making = JoinSet::new();
         let mut asked: Vec<&SnapshotId> = Vec::new();
@@ -124,15 +126,46 @@ impl Engine {
             work.add(layer.descriptor.size);
             made.push((id, layer));
         }
-        let of = |layer: &ResultLayer| match layer {
-            ResultLayer::Base { layer, reference } => Some(Layer {
-                descriptor: in_oci_terms(&layer.descriptor),
-                diff_id: layer.diff_id.clone(),
-                origin: Some(reference.clone()),
-            }),
-            ResultLayer::Snapshot(id) => made.iter().find(|(known, _)| known == id).map(|(_, layer)| layer.clone()),
-        };
-        Ok(results.iter().map(|result| result.layers.iter().filter_map(of).collect()).collect())
+        let mut all = Vec::new();
+        for result in results {
+            let mut layers = Vec::new();
+            for layer in &result.layers {
+                layers.extend(match layer {
+                    ResultLayer::Base { layer, reference } if forced => {
+                        Some(self.recompressed(layer, reference, options.compression, work).await?)
+                    }
+                    ResultLayer::Base { layer, reference } => Some(Layer {
+                        descriptor: in_oci_terms(&layer.descriptor),
+                        diff_id: layer.diff_id.clone(),
+                        origin: Some(reference.clone()),
+                    }),
+                    ResultLayer::Snapshot(id) => {
+                        made.iter().find(|(known, _)| known == id).map(|(_, layer)| layer.clone())
+                    }
+                });
+            }
+            all.push(layers);
+        }
+        Ok(all)
+    }
+
+    /// A base's layer in another compression; left as it is where it has that one.
+    async fn recompressed(
+        &self,
+        layer: &BaseLayer,
+        reference: &Reference,
+        compression: archipel_store::Compression,
+        work: &Work,
+    ) -> Result<Layer, Error> {
+        let descriptor = in_oci_terms(&layer.descriptor);
+        let diff_id = layer.diff_id.clone();
+        if descriptor.media_type == compression.media_type() || media_type::is_foreign_layer(&descriptor.media_type) {
+            return Ok(Layer { descriptor, diff_id, origin: Some(reference.clone()) });
+        }
+        self.fetch(reference, &layer.descriptor, &|bytes| work.add(bytes)).await?;
+        let store = self.store.clone();
+        let descriptor = blocking(move || store.recompress(&descriptor, compression)).await?;
+        Ok(Layer { descriptor, diff_id, origin: None })
     }
 
     /// Fetches what an image has of its bases and the store has not, so that it can be used without their registries.

@@ -314,9 +314,9 @@ fn makes_files(instruction: &Instruction) -> bool {
 
 /// `SOURCE_DATE_EPOCH`: of `--build-arg`, the environment, or an ARG before the first FROM.
 fn epoch_of(request: &Request, globals: &Globals) -> Result<Option<i64>, Error> {
-    let own = request.source_date_epoch.map(|epoch| epoch.0);
-    match globals.get("SOURCE_DATE_EPOCH") {
-        None => Ok(own),
+    let given = request.build_args.iter().rev().find(|(name, _)| name == "SOURCE_DATE_EPOCH");
+    match given.map(|(_, value)| value.as_str()).or_else(|| globals.get("SOURCE_DATE_EPOCH")) {
+        None => Ok(request.source_date_epoch.map(|epoch| epoch.0)),
         Some("") => Ok(None),
         Some(text) => match text.parse() {
             Ok(seconds) => Ok(Some(seconds)),

@@ -11,6 +11,7 @@ use archipel_dockerfile::IgnoreFile;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Stat, openat, openat2, readlinkat, statat};
 use rustix::io::Errno;
 
+use super::walk::names;
 use crate::Error;
 
 /// How many symbolic links one path may go through: Linux's own limit.
@@ -51,6 +52,27 @@ impl View {
     /// Whether nothing below a directory that is left out can be let in again.
     pub(crate) fn may_prune(&self, path: &Path) -> bool {
         self.ignore.as_ref().is_some_and(|ignore| ignore.may_prune(&path.to_string_lossy()))
+    }
+
+    /// Everything that the ignore file leaves out; of a folder with nothing let in again below, only the folder.
+    pub(crate) fn ignored(&self) -> Result<Vec<PathBuf>, Error> {
+        let mut found = Vec::new();
+        let mut open = vec![PathBuf::new()];
+        while let Some(folder) = open.pop() {
+            let told = |path: &Path, e: Errno| Error::Io { what: format!("read {}", path.display()), source: e.into() };
+            let dir = self.open_dir(&folder).map_err(|e| told(&folder, e))?;
+            for name in names(&dir).map_err(|e| told(&folder, e))? {
+                let path = folder.join(&name);
+                let Ok(stat) = statat(&dir, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW) else { continue };
+                match (self.ignores(&path), is_dir(&stat)) {
+                    (false, false) => {}
+                    (true, true) if self.may_prune(&path) => found.push(path),
+                    (_, true) => open.push(path),
+                    (true, false) => found.push(path),
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Opens a directory by its real path (one without links).

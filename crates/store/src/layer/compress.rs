@@ -6,6 +6,8 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use archipel_oci::media_type;
+
 use crate::{Error, Result};
 
 const PIECE: usize = 1024 * 1024;
@@ -28,6 +30,16 @@ pub enum Compression {
 }
 
 impl Compression {
+    /// The type of a layer that is compressed so.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::None => media_type::OCI_LAYER,
+            Self::Gzip { .. } => media_type::OCI_LAYER_GZIP,
+            Self::Zstd { .. } => media_type::OCI_LAYER_ZSTD,
+        }
+    }
+
     pub(super) fn check(self) -> Result<()> {
         let (level, least, most) = match self {
             Self::None => return Ok(()),

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use archipel_oci::{Algorithm, Descriptor, DiffId, Hasher, media_type};
+use archipel_oci::{Algorithm, Descriptor, DiffId, Digest, Hasher};
 use serde::{Deserialize, Serialize};
 
 use super::compress::{Compression, compress};
@@ -70,14 +70,36 @@ impl Store {
         let failed = |e: io::Error| Error::io(self.root(), e);
         let diff_id = compress(options.compression, threads, &mut blob, produce, failed)?;
         let (digest, size) = blob.commit(None)?;
-        let media_type = match options.compression {
-            Compression::None => media_type::OCI_LAYER,
-            Compression::Gzip { .. } => media_type::OCI_LAYER_GZIP,
-            Compression::Zstd { .. } => media_type::OCI_LAYER_ZSTD,
-        };
-        let layer = Layer { descriptor: Descriptor::new(media_type, digest, size), diff_id };
+        let layer = Layer { descriptor: Descriptor::new(options.compression.media_type(), digest, size), diff_id };
         disk::write(&memo, &serde_json::to_vec(&layer).map_err(io::Error::from).at(&memo)?)?;
         Ok(layer)
+    }
+
+    /// Compresses a layer's blob, which must be in the store, in another way; its archive stays the same.
+    ///
+    /// # Errors
+    /// [`Error::Level`], or the file system's.
+    pub fn recompress(&self, blob: &Descriptor, compression: Compression) -> Result<Descriptor> {
+        compression.check()?;
+        let media_type = compression.media_type();
+        let identity = format!("recompress {FORMAT} {} {compression:?}", blob.digest);
+        let memo = Digest::of(identity.as_bytes());
+        if let Some(bytes) = self.cache_get(&memo)?
+            && let Ok(known) = serde_json::from_slice::<Descriptor>(&bytes)
+            && self.blobs().size(&known.digest)? == Some(known.size)
+        {
+            return Ok(known);
+        }
+        let path = self.blobs().path(&blob.digest);
+        let mut archive = super::decompress(std::fs::File::open(&path).at(&path)?).at(&path)?;
+        let mut made = self.blobs().ingest(Algorithm::Sha256)?;
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let produce = |out: &mut dyn Write| io::copy(&mut archive, out).at(&path);
+        compress(compression, threads, &mut made, produce, |e| Error::io(self.root(), e))?;
+        let (digest, size) = made.commit(None)?;
+        let descriptor = Descriptor::new(media_type, digest, size);
+        self.cache_put(&memo, &serde_json::to_vec(&descriptor).map_err(io::Error::from).at(&path)?)?;
+        Ok(descriptor)
     }
 }
 
