@@ -1,16 +1,41 @@
+//! `.gitlab-ci.yml`: read, expanded, planned, and run in containers of our own.
+//!
+//! What a pipeline goes through:
+//!
+//! 1. [`parse`]: the text and what it includes become a [`Pipeline`] of checked [`job::Job`]s. `yaml` reads as Ruby's Psych does,
+//!    `include` and `extends` put files and jobs over each other, `reader` and `job` make types of it. Every finding has a
+//!    [`Span`]; several are found at once.
+//! 2. [`Pipeline::plan`]: for a commit ([`Facts`]), rules choose jobs, copies are made, variables come together in their order of
+//!    precedence, and each job knows what it waits for.
+//! 3. [`Schedule`]: what may start now, and what is skipped after a failure.
 #![forbid(unsafe_code)]
+
 mod diagnostic;
 mod duration;
 mod expression;
+mod extends;
 mod glob;
+mod include;
+pub mod job;
 pub mod mask;
+mod pipeline;
+mod plan;
+pub mod predefined;
+mod reader;
+mod schedule;
 pub mod script;
 mod slug;
 mod span;
 mod variable;
 mod yaml;
+
 pub use diagnostic::{Diagnostic, Severity};
 pub use expression::{Expression, ExpressionError};
+pub use include::Files;
+pub use pipeline::{Parsed, Pipeline, parse};
+pub use plan::{Facts, Plan, PlannedJob, Unplanned};
+pub use predefined::{Ref, Registry, Repository};
+pub use schedule::{Schedule, Skip, State};
 pub use slug::{environment_slug, slug};
 pub use span::{Source, Sources, Span, Spanned};
 pub use variable::{TooLong, Values, Variable, Variables};
