@@ -196,7 +196,11 @@ impl Engine {
         }
     }
 
-    async fn prepare(&self, request: &RunRequest, sink: &Sink) -> Result<(BaseImage, Option<SnapshotId>), Error> {
+    pub(crate) async fn prepare(
+        &self,
+        request: &RunRequest,
+        sink: &Sink,
+    ) -> Result<(BaseImage, Option<SnapshotId>), Error> {
         let image = self.image_to_run(request, sink).await?;
         let platform = &image.platform;
         let host = Platform::host();
