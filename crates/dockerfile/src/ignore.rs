@@ -82,6 +82,21 @@ impl IgnoreFile {
         matched
     }
 
+    /// Whether a pattern lets in again what another one left out.
+    pub(crate) fn has_exceptions(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern.exception)
+    }
+
+    /// Whether a pattern by itself leaves out everything: `*`, `**`, `**/*`.
+    pub(crate) fn leaves_out_everything(&self) -> bool {
+        let all = |pattern: &Pattern| match pattern.parts.as_slice() {
+            [one] => one == "*" || one == "**",
+            [one, two] => one == "**" && two == "*",
+            _ => false,
+        };
+        self.patterns.iter().any(|pattern| !pattern.exception && all(pattern))
+    }
+
     /// Whether nothing below a directory that is left out can be let in again: then nobody needs to look there.
     #[must_use]
     pub fn may_prune(&self, dir: &str) -> bool {

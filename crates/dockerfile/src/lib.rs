@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod arch;
+mod check;
 mod chmod;
 mod csv;
 mod diagnostic;
@@ -30,6 +31,9 @@ mod substitute;
 mod word;
 
 pub use arch::{OWN_ARGS, automatic_args};
+pub use check::{
+    CheckOptions, Checked, Finding, Outline, OutlineArg, OutlineNeed, RULES, Rule, Subject, check, check_text, outline,
+};
 pub use chmod::Chmod;
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use directive::Directives;

@@ -43,6 +43,8 @@ pub struct Globals {
 #[derive(Debug)]
 struct Shared {
     escape: char,
+    /// The ARGs that nobody needs to define.
+    automatic: Values,
     values: Values,
     build_args: Vec<(String, String)>,
 }
@@ -64,6 +66,7 @@ impl Dockerfile {
         for (name, value) in &automatic {
             values.set(name, given(name).unwrap_or(value));
         }
+        let automatic = values.clone();
         let args = self.globals.iter().filter_map(|instruction| match &instruction.op {
             Op::Arg(args) => Some(args),
             _ => None,
@@ -79,7 +82,7 @@ impl Dockerfile {
             }
         }
         let build_args = build_args.to_vec();
-        Ok(Globals { shared: Arc::new(Shared { escape, values, build_args }) })
+        Ok(Globals { shared: Arc::new(Shared { escape, automatic, values, build_args }) })
     }
 }
 
@@ -89,8 +92,21 @@ impl Globals {
     /// # Errors
     /// Why it cannot be expanded.
     pub fn expand(&self, word: &Word) -> Result<(String, Vec<String>), Diagnostic> {
-        let found = expand(self.shared.escape, word, &self.shared.values)?;
+        let found = self.expansion(word)?;
         Ok((found.text, found.missing))
+    }
+
+    pub(crate) fn expansion(&self, word: &Word) -> Result<Expansion, Diagnostic> {
+        expand(self.shared.escape, word, &self.shared.values)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.shared.values.pairs().iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The same without what `--build-arg` says of ARGs that the Dockerfile defines.
+    pub(crate) fn defaults(&self, dockerfile: &Dockerfile) -> Result<Self, Diagnostic> {
+        dockerfile.globals(self.shared.automatic.pairs().to_vec(), &[])
     }
 
     /// The value of a name there.
@@ -210,6 +226,11 @@ impl Scope {
         let found = expand(self.globals.shared.escape, word, &self.values)?;
         self.missing.extend(found.missing.iter().map(|name| (name.clone(), word.span.clone())));
         Ok(found)
+    }
+
+    /// The same without taking note of what is missing.
+    pub(crate) fn peek(&self, word: &Word) -> Result<Expansion, Diagnostic> {
+        expand(self.globals.shared.escape, word, &self.values)
     }
 
     /// The content of a heredoc.

@@ -1,0 +1,133 @@
+//! FROM: what its variables come to, with and without `--build-arg`.
+
+use archipel_oci::{Platform, Reference};
+
+use super::rule::{
+    FROM_PLATFORM_FLAG_CONST_DISALLOWED, INVALID_BASE_IMAGE_PLATFORM, INVALID_DEFAULT_ARG_IN_FROM,
+    REDUNDANT_TARGET_PLATFORM, UNDEFINED_ARG_IN_FROM,
+};
+use super::{Report, Subject, walk};
+use crate::diagnostic::Diagnostic;
+use crate::instruction::{Op, Word};
+use crate::nearest::similar;
+use crate::stage::Stage;
+use crate::word::Expansion;
+
+const TARGET_PLATFORM: &str = "TARGETPLATFORM";
+
+impl Report<'_> {
+    pub(super) fn from(&mut self, subject: &Subject<'_>) {
+        self.default_bases(subject);
+        let reached = walk::stages(subject).unwrap_or_default();
+        for stage in &subject.dockerfile.stages {
+            let Some(base) = self.expanded(subject, stage, &stage.base) else { continue };
+            if base.text.is_empty() {
+                let message = format!("base name ({}) should not be blank", stage.base.value);
+                self.wrong(Diagnostic::error("blank-base", message, stage.base.span.clone()));
+            } else if subject.dockerfile.parent(stage.index, &base.text).is_none()
+                && base.text.parse::<Reference>().is_err()
+            {
+                let message = format!("failed to parse stage name {:?}: invalid reference format", base.text);
+                self.wrong(Diagnostic::error("invalid-reference", message, stage.base.span.clone()));
+            }
+            let platform = self.platform(subject, stage);
+            if reached.contains(&stage.index) {
+                self.base_platform(subject, stage, &base.text, platform);
+            }
+        }
+    }
+
+    /// Expands a word of FROM, and says which of its variables nobody defined.
+    fn expanded(&mut self, subject: &Subject<'_>, stage: &Stage, word: &Word) -> Option<Expansion> {
+        let found = match subject.globals.expansion(word) {
+            Ok(found) => found,
+            Err(wrong) => {
+                self.wrong(wrong);
+                return None;
+            }
+        };
+        let declared = subject.dockerfile.globals.iter().filter_map(|instruction| match &instruction.op {
+            Op::Arg(args) => Some(args),
+            _ => None,
+        });
+        let names = declared.flatten().map(|arg| arg.name.as_str()).chain(subject.globals.names());
+        for name in found.missing.iter().filter(|name| !names.clone().any(|known| known == *name)) {
+            let mut message = format!("FROM argument '{name}' is not declared");
+            if let Some(near) = similar(name, names.clone()) {
+                message.push_str(&format!(" (did you mean {near}?)"));
+            }
+            self.add(&UNDEFINED_ARG_IN_FROM, &stage.span, &stage.comments, message);
+        }
+        self.unportable_in_from(subject, stage, &found.used);
+        Some(found)
+    }
+
+    fn platform(&mut self, subject: &Subject<'_>, stage: &Stage) -> Option<Platform> {
+        let word = stage.platform.as_ref()?;
+        let found = self.expanded(subject, stage, word)?;
+        let (span, comments) = (&stage.span, &stage.comments);
+        // Where another variable is in it as well, it may be there for a reason.
+        if found.used == [TARGET_PLATFORM]
+            && found.missing.is_empty()
+            && subject.globals.get(TARGET_PLATFORM) == Some(&found.text)
+        {
+            let message = format!(
+                "Setting platform to predefined {} in FROM is redundant as this is the default behavior",
+                word.value
+            );
+            self.add(&REDUNDANT_TARGET_PLATFORM, span, comments, message);
+        }
+        if found.text.is_empty() {
+            let message = format!("empty platform value from expression {}", word.value);
+            self.wrong(Diagnostic::error("blank-platform", message, word.span.clone()));
+            return None;
+        }
+        let Ok(platform) = found.text.parse::<Platform>() else {
+            let message = format!("failed to parse platform {}", word.value);
+            self.wrong(Diagnostic::error("invalid-platform", message, word.span.clone()));
+            return None;
+        };
+        let platform = platform.normalized();
+        let label = stage.name.as_ref().map(|name| name.value.to_lowercase()).unwrap_or_default();
+        let told = label.contains(&platform.os) || label.contains(&platform.architecture);
+        if found.used.is_empty() && found.missing.is_empty() && !told {
+            let message = format!("FROM --platform flag should not use constant value {:?}", found.text);
+            self.add(&FROM_PLATFORM_FLAG_CONST_DISALLOWED, span, comments, message);
+        }
+        Some(platform)
+    }
+
+    fn base_platform(&mut self, subject: &Subject<'_>, stage: &Stage, base: &str, platform: Option<Platform>) {
+        let Some(image) = subject.bases.get(&stage.index) else { return };
+        let target = subject.globals.get(TARGET_PLATFORM).and_then(|text| text.parse().ok());
+        let Some(expected) = platform.or(target).map(Platform::normalized) else { return };
+        let actual = image.platform().normalized();
+        // An image that does not say what it is for is for anything.
+        let says = !image.os.is_empty() && !image.architecture.is_empty();
+        if says && (expected.os != actual.os || expected.architecture != actual.architecture) {
+            let (expected, actual) = (expected.to_string(), actual.to_string());
+            let message = format!(
+                "Base image {base} was pulled with platform {actual:?}, expected {expected:?} for current build"
+            );
+            self.add(&INVALID_BASE_IMAGE_PLATFORM, &stage.span, &[], message);
+        }
+    }
+
+    /// A Dockerfile should build for somebody who gives no arguments.
+    fn default_bases(&mut self, subject: &Subject<'_>) {
+        // What is wrong with a default is told where it is used.
+        let Ok(defaults) = subject.globals.defaults(subject.dockerfile) else { return };
+        for stage in &subject.dockerfile.stages {
+            let Ok((base, _)) = defaults.expand(&stage.base) else { return };
+            if base.parse::<Reference>().is_err() {
+                let message =
+                    format!("Default value for ARG {} results in empty or invalid base image name", stage.base.value);
+                self.add(&INVALID_DEFAULT_ARG_IN_FROM, &stage.span, &[], message);
+            }
+        }
+    }
+
+    fn wrong(&mut self, error: Diagnostic) {
+        self.checked.errors.push(error);
+    }
+}

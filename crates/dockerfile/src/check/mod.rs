@@ -1,0 +1,140 @@
+//! Checks: what builds, and is probably not meant. The rules are BuildKit's, so that a Dockerfile passes here when it passes
+//! there; [`RULES`] lists them.
+//!
+//! Each file has the rules of one theme. Some need nothing but the text ([`check_text`]); the others look at the instructions
+//! of stages with the variables that they see, and for that they need to know what base images bring.
+
+mod casing;
+mod command;
+mod copy;
+mod definition;
+mod from;
+mod options;
+mod outline;
+mod port;
+mod rule;
+mod stage;
+mod variable;
+mod walk;
+
+use std::collections::HashMap;
+
+use archipel_oci::ImageConfig;
+
+use crate::diagnostic::Diagnostic;
+use crate::ignore::IgnoreFile;
+use crate::scope::Globals;
+use crate::span::{LineIndex, Span};
+use crate::stage::Dockerfile;
+
+pub use options::CheckOptions;
+pub use outline::{Outline, OutlineArg, OutlineNeed, outline};
+pub use rule::{RULES, Rule};
+
+/// What a rule has to say. Plain data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Which rule.
+    pub rule: &'static Rule,
+    /// The instruction that it is about.
+    pub span: Span,
+    /// One sentence.
+    pub message: String,
+}
+
+impl Finding {
+    /// On one line, as BuildKit writes it at the end of a build.
+    #[must_use]
+    pub fn summary(&self, lines: &LineIndex) -> String {
+        format!("{}: {} (line {})", self.rule.name, self.message, lines.line(self.span.start))
+    }
+}
+
+/// What is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// A Dockerfile without errors.
+    pub dockerfile: &'a Dockerfile,
+    /// Its global scope.
+    pub globals: &'a Globals,
+    /// The stage that is built, whose own instructions and those of the stages that it needs count. `None`: all do.
+    pub target: Option<usize>,
+    /// The build context's ignore file.
+    pub ignore: Option<&'a IgnoreFile>,
+    /// The configs of base images, by the stages that start from them. Of an image that is not here nobody knows which
+    /// variables it defines, so none is missing in stages that are built on it.
+    pub bases: &'a HashMap<usize, ImageConfig>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// In the order of the text.
+    pub findings: Vec<Finding>,
+    /// What will fail, as far as it can be known without building.
+    pub errors: Vec<Diagnostic>,
+}
+
+/// Checks what can be checked without a build, also of a text that has errors.
+#[must_use]
+pub fn check_text(dockerfile: &Dockerfile, options: &CheckOptions) -> Vec<Finding> {
+    let mut report = Report { options, checked: Checked::default() };
+    report.text(dockerfile);
+    report.finish().findings
+}
+
+/// Checks everything.
+#[must_use]
+pub fn check(subject: &Subject<'_>, options: &CheckOptions) -> Checked {
+    let mut report = Report { options, checked: Checked::default() };
+    report.text(subject.dockerfile);
+    report.from(subject);
+    report.unportable_in_globals(subject);
+    match walk::stages(subject) {
+        Ok(stages) => {
+            let mut seen = command::Seen::default();
+            walk::walk(subject, &stages, &mut |visit| {
+                if let (Err(wrong), true) = (visit.step, visit.before.known) {
+                    report.checked.errors.push(wrong.clone());
+                }
+                report.variables(visit);
+                report.commands(visit, &mut seen);
+                report.ports(visit);
+                report.copies(visit, subject.ignore);
+            });
+        }
+        Err(wrong) => report.checked.errors.push(wrong),
+    }
+    report.finish()
+}
+
+/// Collects findings of the rules that count.
+struct Report<'a> {
+    options: &'a CheckOptions,
+    checked: Checked,
+}
+
+impl Report<'_> {
+    fn text(&mut self, dockerfile: &Dockerfile) {
+        self.casing(dockerfile);
+        self.names(dockerfile);
+        self.definitions(dockerfile);
+    }
+
+    /// `comments` are those above the instruction, or none for the rules on which BuildKit lets only the directive at the top
+    /// have a say.
+    fn add(&mut self, rule: &'static Rule, span: &Span, comments: &[String], message: String) {
+        if self.options.wants(rule, comments) {
+            self.checked.findings.push(Finding { rule, span: span.clone(), message });
+        }
+    }
+
+    fn finish(mut self) -> Checked {
+        self.checked.findings.sort_by_key(|finding| finding.span.start);
+        self.checked.errors.sort_by_key(|error| error.span.start);
+        self.checked
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! Which rules count: `# check=skip=A,B;error=true;experimental=C` at the top of a text, `--build-arg
+//! BUILDKIT_DOCKERFILE_CHECK=...` in its place, and `# check=skip=A` above an instruction for that instruction alone.
+
+use super::rule::{RULES, Rule};
+use crate::diagnostic::Diagnostic;
+use crate::directive::check_comment;
+use crate::number;
+use crate::stage::Dockerfile;
+
+/// The build argument that takes the place of the directive.
+const BUILD_ARG: &str = "BUILDKIT_DOCKERFILE_CHECK";
+
+/// A set of rules as directives name it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Names {
+    #[default]
+    None,
+    All,
+    Some(Vec<String>),
+}
+
+impl Names {
+    fn parse(text: &str) -> Self {
+        match text.trim() {
+            "all" => Self::All,
+            names => Self::Some(names.split(',').map(|name| name.trim().to_owned()).collect()),
+        }
+    }
+
+    fn has(&self, rule: &Rule) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Some(names) => names.iter().any(|name| name == rule.name),
+        }
+    }
+}
+
+/// Which rules count, and whether a finding fails the build.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckOptions {
+    skip: Names,
+    experimental: Names,
+    /// `error=true`: a finding is an error.
+    pub error: bool,
+}
+
+impl CheckOptions {
+    /// Those of a build.
+    ///
+    /// # Errors
+    /// Something else than `skip=`, `error=` and `experimental=`.
+    pub fn new(dockerfile: &Dockerfile, build_args: &[(String, String)]) -> Result<Self, Diagnostic> {
+        if let Some((_, given)) = build_args.iter().rev().find(|(name, _)| name == BUILD_ARG) {
+            let wrong = |reason| format!("failed to parse build-arg:{BUILD_ARG}: {reason}");
+            return Self::parse(given).map_err(|e| Diagnostic::error("invalid-check", wrong(e), 0..0).help(FORM));
+        }
+        let Some(directive) = &dockerfile.directives.check else { return Ok(Self::default()) };
+        let wrong = |reason| format!("failed to parse check options: {reason}");
+        let error = |reason| Diagnostic::error("invalid-check", wrong(reason), directive.span.clone()).help(FORM);
+        Self::parse(&directive.value).map_err(error)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut options = Self::default();
+        if text.trim().is_empty() {
+            return Ok(options);
+        }
+        for part in text.trim().splitn(3, ';') {
+            let Some((key, value)) = part.split_once('=') else { return Err(format!("invalid check option {part:?}")) };
+            match key.trim() {
+                "skip" => options.skip = Names::parse(value),
+                "experimental" => options.experimental = Names::parse(value),
+                "error" => match number::boolean(value.trim()) {
+                    Some(error) => options.error = error,
+                    None => return Err(format!("failed to parse check option {part:?}")),
+                },
+                other => return Err(format!("invalid check option {other:?}")),
+            }
+        }
+        Ok(options)
+    }
+
+    /// Whether a rule counts for an instruction with these comments above it. As in BuildKit, the first comment that speaks to
+    /// the checks counts, and one that cannot be understood says nothing.
+    pub(super) fn wants(&self, rule: &Rule, comments: &[String]) -> bool {
+        let local = comments.iter().find_map(|comment| check_comment(comment));
+        let local = local.and_then(|text| Self::parse(text).ok()).unwrap_or_default();
+        // Skipping is for the rules that are on by themselves.
+        match rule.experimental {
+            true => self.experimental.has(rule) || local.experimental.has(rule),
+            false => !self.skip.has(rule) && !local.skip.has(rule),
+        }
+    }
+
+    /// The names in it that are no rule's, each with the one that was probably meant. BuildKit takes no notice of them, and so
+    /// they are nothing to fail for.
+    #[must_use]
+    pub fn unknown(&self) -> Vec<(&str, Option<&'static str>)> {
+        let lists = [&self.skip, &self.experimental].into_iter().filter_map(|names| match names {
+            Names::Some(names) => Some(names),
+            _ => None,
+        });
+        let names = lists.flatten().map(String::as_str);
+        let unknown = names.filter(|name| !name.is_empty() && RULES.iter().all(|rule| rule.name != *name));
+        unknown.map(|name| (name, crate::nearest(name, RULES.iter().map(|rule| rule.name)))).collect()
+    }
+}
+
+const FORM: &str = "write `# check=skip=RULE,RULE;error=true`";
+
+#[cfg(test)]
+mod tests {
+    use super::super::rule::{INVALID_DEFINITION_DESCRIPTION as EXPERIMENTAL, STAGE_NAME_CASING as USUAL};
+    use super::*;
+
+    #[test]
+    fn what_counts() {
+        let wants = |text: &str, comment: &str| {
+            let options = CheckOptions::parse(text).unwrap();
+            let comments = [comment.to_owned()];
+            (options.wants(&USUAL, &comments), options.wants(&EXPERIMENTAL, &comments), options.error)
+        };
+        for (text, comment, expected) in [
+            ("", "", (true, false, false)),
+            ("skip=all", "", (false, false, false)),
+            ("skip=StageNameCasing;error=true", "", (false, false, true)),
+            ("error=1; skip = Other , StageNameCasing", "", (false, false, true)),
+            ("experimental=all", "", (true, true, false)),
+            ("skip=all;experimental=InvalidDefinitionDescription", "", (false, true, false)),
+            ("", "check=skip=StageNameCasing // because", (false, false, false)),
+            ("", "check = skip=all", (false, false, false)),
+            ("", "check=error=true", (true, false, false)),
+            ("", "check=nonsense", (true, false, false)),
+            ("", "note", (true, false, false)),
+        ] {
+            assert_eq!(wants(text, comment), expected, "{text:?} {comment:?}");
+        }
+        for bad in ["skip", "skip=A;what=B", "error=maybe"] {
+            assert!(CheckOptions::parse(bad).is_err(), "{bad}");
+        }
+        let options = CheckOptions::parse("skip=StageNameCassing,FromAsCasing").unwrap();
+        assert_eq!(options.unknown(), [("StageNameCassing", Some("StageNameCasing"))]);
+    }
+}

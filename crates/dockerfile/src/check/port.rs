@@ -1,0 +1,27 @@
+//! EXPOSE.
+
+use super::Report;
+use super::rule::{EXPOSE_INVALID_FORMAT, EXPOSE_PROTO_CASING};
+use super::walk::Visit;
+use crate::instruction::Op;
+
+impl Report<'_> {
+    pub(super) fn ports(&mut self, visit: &Visit<'_>) {
+        let instruction = visit.instruction;
+        let Op::Expose(words) = &instruction.op else { return };
+        let (span, comments) = (&instruction.span, instruction.comments.as_slice());
+        for port in words.iter().filter_map(|word| visit.scope.peek(word).ok()).flat_map(|found| found.words) {
+            let last = port.rsplit(':').next().unwrap_or_default();
+            if last.split_once('/').is_some_and(|(_, protocol)| protocol.contains(char::is_uppercase)) {
+                let message = format!("Defined protocol '{port}' in EXPOSE instruction should be lowercase");
+                self.add(&EXPOSE_PROTO_CASING, span, comments, message);
+            }
+            // `:80` has nothing before its colon, and BuildKit has nothing against it.
+            if port.rsplit_once(':').is_some_and(|(before, _)| before.contains(|c| c != ':')) {
+                let message =
+                    format!("EXPOSE instruction should not define an IP address or host-port mapping, found '{port}'");
+                self.add(&EXPOSE_INVALID_FORMAT, span, comments, message);
+            }
+        }
+    }
+}
