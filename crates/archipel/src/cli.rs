@@ -2,20 +2,29 @@
 //! namespace, starting the runtime, telling errors.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use archipel_sandbox::userns::Mapping;
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
+use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser};
 
-use crate::commands::Command;
+use crate::commands::{Command, OF_DOCKER};
 use crate::environment::Environment;
 use crate::errors::{Error, status};
 use crate::flags::csv::boolean;
 use crate::render::diagnostic;
+use crate::surface::{DOCKER_BUILD, Surface};
 
 /// Container images for many architectures: build, publish, serve and run them, without a daemon or root.
 #[derive(Debug, Parser)]
-#[command(name = "archipel", version, max_term_width = 100, disable_help_subcommand = true, disable_help_flag = true)]
+#[command(
+    name = "archipel",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    disable_help_flag = true,
+    after_help = "As `archipel docker ...`, or through a link named docker, it takes docker's commands."
+)]
 struct Cli {
     /// Show help
     #[arg(short, long, global = true, display_order = 1000, action = clap::ArgAction::HelpShort)]
@@ -24,23 +33,35 @@ struct Cli {
     command: Command,
 }
 
+/// What was typed.
+struct Typed {
+    command: Command,
+    /// Docker's `--config`.
+    config: Option<PathBuf>,
+}
+
 /// The program.
 pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
-    let cli = match parse(arguments) {
-        Ok(cli) => cli,
+    let (surface, arguments) = Surface::of(arguments);
+    let wants_to_run =
+        arguments.iter().skip(1).find(|a| !a.as_encoded_bytes().starts_with(b"-")).is_some_and(|a| a == "run");
+    let typed = match parse(surface, arguments) {
+        Ok(typed) => typed,
         // Help and version come this way too, with status 0; clap's own status for a wrong command line is ours.
         Err(error) => {
             let told = error.print();
             return match (error.exit_code(), told) {
                 (0, Err(e)) if e.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::from(status::FAILED),
                 (0, _) => ExitCode::SUCCESS,
+                (_, _) if wants_to_run => ExitCode::from(status::RUN_FAILED),
                 (_, _) => ExitCode::from(status::USAGE),
             };
         }
     };
-    let environment = Environment::read();
-    let runs_a_container = cli.command.runs_a_container();
-    match prepare(&cli.command).and_then(|()| cli.command.run(&environment)) {
+    let environment = Environment::read(typed.config);
+    let command = typed.command.plain();
+    let runs_a_container = command.runs_a_container();
+    match prepare(&command).and_then(|()| command.run(surface, &environment)) {
         Ok(status) => ExitCode::from(status),
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
@@ -50,14 +71,51 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
     }
 }
 
-fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let mut command = Cli::command();
+fn parse(surface: Surface, arguments: Vec<OsString>) -> Result<Typed, clap::Error> {
+    let mut command = match surface {
+        Surface::Archipel => Cli::command(),
+        Surface::Docker => docker(),
+    };
     // Docker's flags may have a boolean after them. Ours may too, but their help should not have to say so.
     if arguments.iter().any(|a| a.to_str().and_then(|a| a.split_once('=')).is_some_and(|(_, v)| boolean(v).is_some())) {
         command = flags_take_booleans(command);
     }
-    let matches = command.try_get_matches_from_mut(arguments)?;
-    Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut command))
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    let config = match surface {
+        Surface::Archipel => None,
+        Surface::Docker => matches.remove_one::<PathBuf>("config"),
+    };
+    let command = Command::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
+    Ok(Typed { command, config })
+}
+
+/// The same commands, as far as docker has them, with docker's flags before them.
+fn docker() -> clap::Command {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FOLDER")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("Folder of docker's configuration: credentials, builders, manifest lists");
+    let version = Arg::new("version").short('v').long("version").action(ArgAction::Version).help("Show the version");
+    // Not `-h`, which is the host name of a container.
+    let help =
+        Arg::new("help").long("help").global(true).display_order(1000).action(ArgAction::HelpShort).help("Show help");
+    let all = Cli::command();
+    let of_docker = |name: &str| OF_DOCKER.contains(&name);
+    let commands = all.get_subcommands().filter(|c| of_docker(c.get_name())).cloned().map(|c| c.hide(false));
+    clap::Command::new("docker")
+        .about("Docker's commands, without docker: no daemon, no root")
+        .version(DOCKER_BUILD)
+        .display_name("Docker version")
+        .max_term_width(100)
+        .disable_help_subcommand(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .args([config, version, help])
+        .subcommands(commands)
+        .mut_subcommand("run", |run| run.mut_arg("hostname", |hostname| hostname.short('h')))
 }
 
 fn flags_take_booleans(command: clap::Command) -> clap::Command {
@@ -92,14 +150,20 @@ mod tests {
 
     #[test]
     fn the_tree_of_commands_is_sound() {
-        Cli::command().debug_assert();
-        flags_take_booleans(Cli::command()).debug_assert();
+        for command in [Cli::command(), docker()] {
+            command.clone().debug_assert();
+            flags_take_booleans(command).debug_assert();
+        }
+    }
+
+    fn typed(surface: Surface, text: &str) -> Result<Command, clap::Error> {
+        parse(surface, text.split(' ').map(OsString::from).collect()).map(|typed| typed.command.plain())
     }
 
     #[test]
     fn flags_take_docker_s_booleans() {
-        let pushes = |flag: &str| match parse(["archipel", "build", flag, "."].map(OsString::from).to_vec()) {
-            Ok(Cli { command: Command::Build(args), .. }) => Some(args.push),
+        let pushes = |flag: &str| match typed(Surface::Archipel, &format!("archipel build {flag} .")) {
+            Ok(Command::Build(args)) => Some(args.push),
             _ => None,
         };
         assert_eq!(pushes("--push"), Some(true));
@@ -107,5 +171,29 @@ mod tests {
         assert_eq!(pushes("--push=0"), Some(false));
         assert_eq!(pushes("--load=true"), Some(false));
         assert_eq!(pushes("--push=maybe"), None);
+    }
+
+    #[test]
+    fn one_command_has_many_names() {
+        for text in
+            ["docker build", "docker buildx build", "docker buildx b", "docker image build", "docker builder build"]
+        {
+            let text = format!("{text} --push --platform linux/amd64 -tregistry.example/a:1 .");
+            let Ok(Command::Build(args)) = typed(Surface::Docker, &text) else { panic!("{text}") };
+            assert_eq!((args.tag.len(), args.tag[0].tag(), args.push), (1, Some("1"), true));
+        }
+        assert!(matches!(typed(Surface::Docker, "docker image ls -q"), Ok(Command::Images(_))));
+        assert!(matches!(typed(Surface::Docker, "docker run -it -h name busybox sh -h"), Ok(Command::Run(_))));
+        assert!(typed(Surface::Docker, "docker doctor").is_err());
+        assert!(typed(Surface::Docker, "docker --context x info").is_err());
+    }
+
+    #[test]
+    fn docker_has_only_what_there_is() {
+        let all = Cli::command();
+        let names: Vec<&str> = all.get_subcommands().map(clap::Command::get_name).collect();
+        for name in OF_DOCKER {
+            assert!(names.contains(name), "{name}");
+        }
     }
 }

@@ -27,13 +27,14 @@ pub(crate) struct Environment {
     registry_auth: Option<String>,
     default_platform: Option<String>,
     progress: Option<String>,
+    builder: Option<String>,
     no_color: bool,
     dumb_terminal: bool,
 }
 
 impl Environment {
-    /// Reads the variables that decide where things are.
-    pub(crate) fn read() -> Self {
+    /// Reads the variables that decide where things are. `docker_config` is the folder that a flag names in place of one.
+    pub(crate) fn read(docker_config: Option<PathBuf>) -> Self {
         let path = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
         let text = |name| std::env::var(name).ok().filter(|v| !v.is_empty());
         // The XDG specification: a relative path is invalid and to be ignored.
@@ -44,11 +45,12 @@ impl Environment {
             config_home: absolute("XDG_CONFIG_HOME"),
             runtime_dir: absolute("XDG_RUNTIME_DIR"),
             config: path("ARCHIPEL_CONFIG"),
-            docker_config: path("DOCKER_CONFIG"),
+            docker_config: docker_config.or_else(|| path("DOCKER_CONFIG")),
             podman_auth: path("REGISTRY_AUTH_FILE"),
             registry_auth: text("DOCKER_AUTH_CONFIG"),
             default_platform: text("DOCKER_DEFAULT_PLATFORM"),
             progress: text("BUILDKIT_PROGRESS"),
+            builder: text("BUILDX_BUILDER"),
             no_color: path("NO_COLOR").is_some(),
             dumb_terminal: text("TERM").is_none_or(|term| term == "dumb"),
         }
@@ -68,6 +70,17 @@ impl Environment {
             Some(dir) => Ok(dir.join("config.json")),
             None => Ok(self.home("DOCKER_CONFIG")?.join(".docker/config.json")),
         }
+    }
+
+    /// Where docker's plugins have their own state: builders, manifest lists. Beside the credentials, and not in the store,
+    /// so that a job with a configuration of its own sees nothing of the last one's.
+    pub(crate) fn docker_state(&self) -> Result<PathBuf, Error> {
+        Ok(self.docker_config()?.with_file_name("archipel"))
+    }
+
+    /// The builder that docker's variable names.
+    pub(crate) fn builder(&self) -> Option<&str> {
+        self.builder.as_deref()
     }
 
     /// How registries are reached. A file that the person named must be there; the one at the usual place may be missing.
@@ -93,7 +106,8 @@ impl Environment {
 
     /// The credentials that Docker and Podman keep: Podman's files first, as Podman reads them.
     pub(crate) fn credentials(&self) -> Result<Credentials, Error> {
-        let podman = self.podman_auth.clone().or_else(|| self.runtime_dir.as_ref().map(|d| d.join("containers/auth.json")));
+        let podman =
+            self.podman_auth.clone().or_else(|| self.runtime_dir.as_ref().map(|d| d.join("containers/auth.json")));
         let shared = self.config_home().map(|d| d.join("containers/auth.json"));
         let mut files = vec![];
         // GitLab's variable, which its users know to go before every file.

@@ -100,7 +100,12 @@ impl Error {
                 archipel_sandbox::Error::Exec { .. } => status::FAILED,
                 _ => status::MACHINE,
             },
-            Self::NoImage(_) | Self::Build(_) | Self::Store(_) | Self::Credentials(_) | Self::Io { .. } | Self::Output(_) => status::FAILED,
+            Self::NoImage(_)
+            | Self::Build(_)
+            | Self::Store(_)
+            | Self::Credentials(_)
+            | Self::Io { .. }
+            | Self::Output(_) => status::FAILED,
         }
     }
 

@@ -13,6 +13,7 @@ mod flags;
 mod prompt;
 mod render;
 mod runtime;
+mod surface;
 
 use std::process::ExitCode;
 

@@ -23,7 +23,10 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Resul
 }
 
 /// Runs `work` to its end; Ctrl-C or SIGTERM calls `tell`, upon which it should end soon. A second one does not wait.
-pub(crate) fn block_on_telling<T>(work: impl Future<Output = Result<T, Error>>, tell: impl FnOnce()) -> Result<T, Error> {
+pub(crate) fn block_on_telling<T>(
+    work: impl Future<Output = Result<T, Error>>,
+    tell: impl FnOnce(),
+) -> Result<T, Error> {
     start(async {
         let mut stop = Stop::new()?;
         let mut work = std::pin::pin!(work);
@@ -67,7 +70,9 @@ pub(crate) fn signals() -> Result<UnboundedReceiver<i32>, Error> {
     for kind in kinds.map(|kind| kind()) {
         let mut signals = signal(kind).map_err(Error::io("listening for signals"))?;
         let sender = sender.clone();
-        tokio::spawn(async move { while signals.recv().await.is_some() && sender.send(kind.as_raw_value()).is_ok() {} });
+        tokio::spawn(
+            async move { while signals.recv().await.is_some() && sender.send(kind.as_raw_value()).is_ok() {} },
+        );
     }
     Ok(receiver)
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use archipel_oci::{Platform, Reference};
 
+use super::builders::Builders;
 use super::shared;
 use crate::environment::Environment;
 use crate::errors::{Error, status};
@@ -95,11 +96,25 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     pub(crate) jobs: usize,
     /// Do not build: check the Dockerfile, or list its stages or arguments
-    #[arg(long, value_name = "build|check|outline|targets[,format=json]", default_value = "build", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "build|check|outline|targets[,format=json]",
+        default_value = "build",
+        hide_default_value = true
+    )]
     pub(crate) call: String,
     /// Short for --call=check
     #[arg(long)]
     pub(crate) check: bool,
+    /// The builder: one of those that `docker buildx ls` shows
+    #[arg(long, hide = true, value_name = "NAME")]
+    pub(crate) builder: Option<String>,
+    /// Remove the containers of steps, as happens anyway
+    #[arg(long, hide = true)]
+    pub(crate) rm: bool,
+    /// Remove them after a failure too, as happens anyway
+    #[arg(long, hide = true)]
+    pub(crate) force_rm: bool,
     /// Accepted for docker's sake while it is false
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = unsupported::attestation)]
     pub(crate) provenance: Vec<()>,
@@ -126,6 +141,7 @@ impl Args {
 
 /// Builds, shows, and writes down what was built.
 pub(super) fn run(args: Args, environment: &Environment) -> Result<u8, Error> {
+    Builders::read(environment)?.check(args.builder.as_deref().or(environment.builder()))?;
     if !args.builds() {
         return super::call::run(&args, environment);
     }

@@ -39,11 +39,10 @@ fn text(probe: &Probe) -> String {
             text.push_str(&format!("      mend it with: {remedy}\n"));
         }
     }
-    let verdict = match (
-        probe.findings.iter().any(|f| !f.good && f.needed),
-        probe.findings.iter().any(|f| !f.good),
-    ) {
-        (true, _) => "This machine cannot run build steps or containers; builds of COPY and metadata alone, push and pull work.",
+    let verdict = match (probe.findings.iter().any(|f| !f.good && f.needed), probe.findings.iter().any(|f| !f.good)) {
+        (true, _) => {
+            "This machine cannot run build steps or containers; builds of COPY and metadata alone, push and pull work."
+        }
         (false, true) => "This machine can build and run; what is marked `warn` is limited.",
         (false, false) => "This machine can do everything.",
     };

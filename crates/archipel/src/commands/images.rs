@@ -48,7 +48,9 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Result<u8, Error> {
             ids.iter().map(|id| format!("{id}\n")).collect()
         }
         "table" if args.digests => {
-            let cells = |row: &Row| [&row.repository, &row.tag, &row.digest, &row.id, &row.platforms, &row.size].map(Clone::clone);
+            let cells = |row: &Row| {
+                [&row.repository, &row.tag, &row.digest, &row.id, &row.platforms, &row.size].map(Clone::clone)
+            };
             let rows: Vec<_> = rows.iter().map(cells).collect();
             table::columns(["REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "PLATFORMS", "SIZE"], &rows)
         }
@@ -112,7 +114,8 @@ impl Row {
 
     /// With docker's names for what docker has.
     fn value(&self) -> Value {
-        let created = jiff::Timestamp::from_second(self.created).map_or_else(|_| String::new(), |time| time.to_string());
+        let created =
+            jiff::Timestamp::from_second(self.created).map_or_else(|_| String::new(), |time| time.to_string());
         json!({
             "Repository": self.repository, "Tag": self.tag, "ID": self.id, "Digest": self.digest,
             "Platforms": self.platforms, "Size": self.size, "CreatedAt": created,

@@ -1,38 +1,86 @@
 //! `archipel inspect`.
 
-use archipel_oci::{Descriptor, Document, ImageConfig, Manifest, RawManifest, Reference, is_attestation};
+use archipel_oci::{Descriptor, Document, ImageConfig, Manifest, Platform, RawManifest, Reference, is_attestation};
 use archipel_remote::Client;
 use archipel_store::Store;
+use serde_json::Value;
 
-use super::shared;
+use super::{object, shared};
 use crate::environment::Environment;
 use crate::errors::{Error, status};
-use crate::render::{self, table, text};
+use crate::flags::value;
+use crate::render::{self, table, template, text};
 use crate::runtime;
+use crate::surface::Surface;
 
-/// Show which platforms an image has. An image of the store is shown as it is there, any other as its registry has it.
+/// Show which platforms images have. One of the store is shown as it is there, any other as its registry has it
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The image
-    #[arg(value_name = "IMAGE")]
-    image: Reference,
+    /// The images, by name; those of the store also by id
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
     /// Show the index or manifest itself, byte for byte
     #[arg(long)]
     raw: bool,
+    /// Show what docker shows of an image of the store: json, or a template such as '{{.Os}}/{{.Architecture}}'
+    #[arg(short, long, conflicts_with = "raw", value_name = "FORM")]
+    format: Option<String>,
+    /// The platform that docker's form shows [default: this machine's, else the first that is here]
+    #[arg(long, value_parser = value::platform, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+    /// Kind of what is shown, of which there is one
+    #[arg(long, hide = true, value_parser = ["image"], value_name = "KIND")]
+    r#type: Option<String>,
 }
 
-/// Shows it.
-pub(super) fn run(args: Args, environment: &Environment) -> Result<u8, Error> {
-    let (store, client) = (shared::store(environment)?, shared::client(environment)?);
-    runtime::block_on(async {
-        let place = Place { reference: args.image, store, client };
-        let top = place.top().await?;
-        if args.raw {
-            return render::print_bytes(top.bytes());
-        }
-        render::print(&place.describe(&top).await?)
-    })?;
+/// Shows them.
+pub(super) fn run(args: &Args, surface: Surface, environment: &Environment) -> Result<u8, Error> {
+    if args.format.is_some() || (surface == Surface::Docker && !args.raw) {
+        return as_docker(args, environment);
+    }
+    for image in &args.images {
+        let (store, client) = (shared::store(environment)?, shared::client(environment)?);
+        let reference = shared::reference(&store, image)?;
+        runtime::block_on(async {
+            let place = Place { reference, store, client };
+            let top = place.top().await?;
+            if args.raw {
+                return render::print_bytes(top.bytes());
+            }
+            render::print(&place.describe(&top).await?)
+        })?;
+    }
     Ok(status::OK)
+}
+
+/// Docker's form: an array of those that are here. What is not here is told after what is.
+fn as_docker(args: &Args, environment: &Environment) -> Result<u8, Error> {
+    let store = shared::store(environment)?;
+    let default = environment.default_platform()?;
+    let platform = args.platform.as_ref().or(default.as_ref());
+    let (mut objects, mut failed) = (vec![], None);
+    for text in &args.images {
+        match object::image(&store, text, platform) {
+            Ok(object) => objects.push(object),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    render::print(&match args.format.as_deref() {
+        None => indented(&objects),
+        Some("json") => format!("{}\n", Value::Array(objects)),
+        Some(format) => template::rows(format, &objects).map_err(Error::Usage)?,
+    })?;
+    failed.map_or(Ok(status::OK), Err)
+}
+
+/// Docker indents by four here.
+fn indented(objects: &[Value]) -> String {
+    let mut bytes = vec![];
+    let form = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let mut writer = serde_json::Serializer::with_formatter(&mut bytes, form);
+    // Memory does not fail to be written.
+    let _ = serde::Serialize::serialize(objects, &mut writer);
+    String::from_utf8_lossy(&bytes).into_owned() + "\n"
 }
 
 /// A config is small; what is larger is no image's.
@@ -102,12 +150,8 @@ impl Place {
                 }
             }
         }
-        let mut shown = format!(
-            "Name:    {}\nDigest:  {}\nType:    {}\n\n",
-            self.reference,
-            top.digest(),
-            top.media_type()
-        );
+        let mut shown =
+            format!("Name:    {}\nDigest:  {}\nType:    {}\n\n", self.reference, top.digest(), top.media_type());
         shown.push_str(&table::columns(["PLATFORM", "LAYERS", "SIZE", "DIGEST"], &rows));
         if others > 0 {
             shown.push_str(&format!("and {others} attestations or other documents; --raw shows them\n"));

@@ -5,17 +5,27 @@ use clap::Subcommand;
 
 use crate::environment::Environment;
 use crate::errors::Error;
+use crate::surface::Surface;
 
 mod build;
+mod builders;
+mod buildx;
 mod call;
 mod copy;
 mod doctor;
 mod du;
+mod groups;
 mod images;
+mod imagetools;
+mod index;
 mod info;
 mod inspect;
+mod lists;
 mod login;
 mod logout;
+mod machine;
+mod manifest;
+mod object;
 mod prune;
 mod pull;
 mod push;
@@ -41,6 +51,9 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     Tag(tag::Args),
     Rmi(rmi::Args),
+    /// Put images for several platforms under one name, at a registry
+    #[command(subcommand)]
+    Index(index::Command),
     Login(login::Args),
     Logout(logout::Args),
     Registry(registry::Args),
@@ -49,14 +62,65 @@ pub(crate) enum Command {
     Info(info::Args),
     Doctor(doctor::Args),
     Version(version::Args),
+    #[command(hide = true)]
+    Buildx(buildx::Args),
+    /// Docker's way to put images for several platforms under one name
+    #[command(subcommand, hide = true)]
+    Manifest(manifest::Command),
+    /// The same commands under docker's longer names
+    #[command(subcommand, hide = true)]
+    Image(groups::Image),
+    /// The same commands under docker's longer names
+    #[command(subcommand, hide = true)]
+    Container(groups::Container),
+    /// The same commands under docker's longer names
+    #[command(subcommand, hide = true)]
+    System(groups::System),
+    /// The same commands under docker's longer names
+    #[command(subcommand, hide = true)]
+    Builder(groups::Builder),
 }
 
+/// What docker has of this table.
+pub(crate) const OF_DOCKER: &[&str] = &[
+    "build",
+    "builder",
+    "buildx",
+    "container",
+    "image",
+    "images",
+    "info",
+    "inspect",
+    "login",
+    "logout",
+    "manifest",
+    "pull",
+    "push",
+    "rmi",
+    "run",
+    "system",
+    "tag",
+    "version",
+];
+
 impl Command {
+    /// The command itself where it was called by a longer name.
+    pub(crate) fn plain(self) -> Self {
+        match self {
+            Self::Buildx(args) => args.plain(),
+            Self::Image(command) => command.into(),
+            Self::Container(command) => command.into(),
+            Self::System(command) => command.into(),
+            Self::Builder(command) => command.into(),
+            other => other,
+        }
+    }
+
     /// Whether it reads or writes files that belong to other users of an image, and so needs their ids.
     pub(crate) fn touches_root_filesystems(&self) -> bool {
         match self {
             Self::Build(args) => args.builds(),
-            Self::Run(_) | Self::Rmi(_) | Self::Prune(_) | Self::Du(_) => true,
+            Self::Run(_) | Self::Prune(_) | Self::Du(_) => true,
             _ => false,
         }
     }
@@ -67,25 +131,30 @@ impl Command {
     }
 
     /// Does it; the exit status.
-    pub(crate) fn run(self, environment: &Environment) -> Result<u8, Error> {
-        match self {
+    pub(crate) fn run(self, surface: Surface, environment: &Environment) -> Result<u8, Error> {
+        match self.plain() {
             Self::Build(args) => build::run(*args, environment),
             Self::Run(args) => run::run(*args, environment),
             Self::Pull(args) => pull::run(args, environment),
             Self::Push(args) => push::run(args, environment),
             Self::Copy(args) => copy::run(args, environment),
             Self::Images(args) => images::run(&args, environment),
-            Self::Inspect(args) => inspect::run(args, environment),
+            Self::Inspect(args) => inspect::run(&args, surface, environment),
             Self::Tag(args) => tag::run(&args, environment),
             Self::Rmi(args) => rmi::run(&args, environment),
+            Self::Index(command) => index::run(command, environment),
             Self::Login(args) => login::run(args, environment),
             Self::Logout(args) => logout::run(&args, environment),
             Self::Registry(args) => registry::run(args),
             Self::Du(args) => du::run(&args, environment),
             Self::Prune(args) => prune::run(&args, environment),
-            Self::Info(args) => info::run(&args, environment),
+            Self::Info(args) => info::run(&args, surface, environment),
             Self::Doctor(args) => doctor::run(&args, environment),
-            Self::Version(args) => version::run(&args),
+            Self::Version(args) => version::run(&args, surface),
+            Self::Buildx(args) => buildx::run(args, environment),
+            Self::Manifest(command) => manifest::run(command, environment),
+            // These are what `plain` takes away.
+            Self::Image(_) | Self::Container(_) | Self::System(_) | Self::Builder(_) => Ok(crate::errors::status::OK),
         }
     }
 }

@@ -11,6 +11,9 @@ pub(crate) struct Args {
     /// Remove the images too
     #[arg(short, long)]
     all: bool,
+    /// Do not ask, as happens anyway
+    #[arg(short, long, hide = true)]
+    force: bool,
 }
 
 /// Removes it.

@@ -25,7 +25,8 @@ pub(crate) struct Args {
 pub(super) fn run(args: Args, environment: &Environment) -> Result<u8, Error> {
     let progress = if args.quiet { Progress::Quiet } else { args.progress };
     let image = &args.image;
-    let pushed = shared::on_engine_shown(environment, progress, |engine, sink| async move { engine.push(image, &sink).await })?;
+    let pushed =
+        shared::on_engine_shown(environment, progress, |engine, sink| async move { engine.push(image, &sink).await })?;
     render::print(&match args.quiet {
         true => format!("{image}\n"),
         false => format!("{}: digest: {} size: {}\n", image.tag_or_latest(), pushed.digest, pushed.size),

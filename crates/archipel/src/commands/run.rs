@@ -1,7 +1,7 @@
 //! `archipel run`.
 
 use archipel_build::Streams;
-use archipel_oci::{Platform, Reference};
+use archipel_oci::Platform;
 
 use super::shared;
 use crate::environment::Environment;
@@ -12,14 +12,13 @@ use crate::runtime;
 
 /// Run a command in a new container
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The exit status is the command's own; 125 if it did not come to that, 126 and 127 as in a shell.")]
+#[command(
+    after_help = "The exit status is the command's own; 125 if it did not come to that, 126 and 127 as in a shell."
+)]
 pub(crate) struct Args {
-    /// The image
-    #[arg(value_name = "IMAGE")]
-    pub(crate) image: Reference,
-    /// The command and its arguments [default: the image's]
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) command: Vec<String>,
+    /// The image, and the command with its arguments [default: the image's]. What follows the image is the command's
+    #[arg(required = true, trailing_var_arg = true, value_name = "IMAGE [COMMAND..]")]
+    words: Vec<String>,
     /// Remove the container afterwards, as happens anyway
     #[arg(long)]
     pub(crate) rm: bool,
@@ -90,9 +89,22 @@ pub(crate) enum Pull {
     Never,
 }
 
+impl Args {
+    /// The image as it was typed.
+    pub(crate) fn image(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+
+    /// The command, if one was typed.
+    pub(crate) fn command(&self) -> &[String] {
+        self.words.get(1..).unwrap_or_default()
+    }
+}
+
 /// Runs it to its end. Signals go to the command, which may take them or leave them.
 pub(super) fn run(args: Args, environment: &Environment) -> Result<u8, Error> {
-    let request = container::resolve(&args, environment)?;
+    let image = shared::reference(&shared::store(environment)?, args.image())?;
+    let request = container::resolve(&args, image, environment)?;
     let streams = Streams::inherit(args.interactive || args.tty);
     let engine = shared::engine(environment)?;
     let view = View::new(environment.progress(Progress::Auto)?, 0, environment);

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 
 use archipel_build::{Engine, Sink};
-use archipel_oci::{DOCKER_HUB, Descriptor, Digest, RawManifest, Reference};
+use archipel_oci::{DOCKER_HUB, Descriptor, Digest, RawManifest, Reference, ReferenceError};
 use archipel_remote::{Client, Options};
 use archipel_sandbox::probe::Probe;
 use archipel_store::{Image, Store};
@@ -55,7 +55,8 @@ pub(super) fn stored_images(store: &Store, text: &str) -> Result<Vec<Image>, Err
     }
     let id = text.strip_prefix("sha256:").unwrap_or(text);
     let is_id = id.len() >= 4 && id.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
-    let mut found: Vec<Image> = all.into_iter().filter(|i| is_id && i.descriptor.digest.hex().starts_with(id)).collect();
+    let mut found: Vec<Image> =
+        all.into_iter().filter(|i| is_id && i.descriptor.digest.hex().starts_with(id)).collect();
     let first = found.first().map(|image| image.descriptor.digest.clone());
     if found.iter().any(|image| Some(&image.descriptor.digest) != first.as_ref()) {
         return Err(Error::Usage(format!("`{text}` is the beginning of several images' ids: give more of it")));
@@ -67,9 +68,35 @@ pub(super) fn stored_images(store: &Store, text: &str) -> Result<Vec<Image>, Err
     Ok(found)
 }
 
+/// The image that a person means: one of the store by name or id, else one of a registry by name.
+pub(super) fn reference(store: &Store, text: &str) -> Result<Reference, Error> {
+    match stored_images(store, text) {
+        Ok(found) if !found.is_empty() => Ok(found[0].reference.clone()),
+        Ok(_) | Err(Error::NoImage(_)) => text.parse().map_err(|e: ReferenceError| Error::Usage(e.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
 /// The registry client.
 pub(super) fn client(environment: &Environment) -> Result<Client, Error> {
     Ok(Client::new(environment.registries()?, environment.credentials()?, Options::default()))
+}
+
+/// The same, without a look at the certificates of some registries.
+pub(super) fn client_to(environment: &Environment, insecure: &[String]) -> Result<Client, Error> {
+    let mut config = environment.registries()?;
+    for registry in insecure {
+        config.registry.entry(registry.clone()).or_default().insecure = true;
+    }
+    Ok(Client::new(config, environment.credentials()?, Options::default()))
+}
+
+/// A name that something is to be given: with its tag, and without a digest.
+pub(super) fn tagged(name: &Reference) -> Result<Reference, Error> {
+    match name.digest() {
+        Some(_) => Err(Error::Usage(format!("{name} names a digest, which nothing can be given: give it a tag"))),
+        None => name.with_tag(name.tag_or_latest()).map_err(|e| Error::Usage(e.to_string())),
+    }
 }
 
 /// What this machine gives. It is tried in a user namespace, so this must come before any thread.
@@ -109,9 +136,23 @@ pub(super) fn on_engine_shown<T, F>(
 where
     F: Future<Output = Result<T, archipel_build::Error>>,
 {
+    on_engine_with(environment, client(environment)?, progress, work)
+}
+
+/// The same, with a client of the caller's.
+pub(super) fn on_engine_with<T, F>(
+    environment: &Environment,
+    client: Client,
+    progress: Progress,
+    work: impl FnOnce(Engine, Sink) -> F,
+) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, archipel_build::Error>>,
+{
     let view = View::new(environment.progress(progress)?, 0, environment);
-    let sink = view.sink();
-    let result = on_engine(environment, |engine| work(engine, sink));
+    let engine = Engine::new(store(environment)?, client, vec![]);
+    let work = work(engine.clone(), view.sink());
+    let result = runtime::block_on_telling(async move { Ok(work.await?) }, move || engine.cancel());
     view.finish(None);
     result
 }
@@ -128,6 +169,14 @@ pub(super) fn registry_name(text: Option<&str>) -> Result<String, Error> {
         "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" => DOCKER_HUB.to_owned(),
         host => host.to_ascii_lowercase(),
     })
+}
+
+/// Writes a small file of ours, whole or not at all, making its folder.
+pub(super) fn write_state(path: &Path, value: &impl serde::Serialize) -> Result<(), Error> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder.display().to_string()))?;
+    }
+    write_whole(path, json(value).as_bytes())
 }
 
 /// Writes a file that another program waits for: whole or not at all.

@@ -19,11 +19,9 @@ pub(crate) struct Args {
 
 /// Names it.
 pub(super) fn run(args: &Args, environment: &Environment) -> Result<u8, Error> {
-    if args.target.digest().is_some() {
-        return Err(Error::Usage(format!("{} names a digest, which an image cannot be given", args.target)));
-    }
     let store = shared::store(environment)?;
-    let target = args.target.with_tag(args.target.tag_or_latest()).map_err(|e| Error::Usage(e.to_string()))?;
+    let target = shared::tagged(&args.target)?;
+    // All names of an id stand for one image.
     if let Some(image) = shared::stored_images(&store, &args.source)?.first() {
         store.tag(&target, &image.descriptor)?;
     }

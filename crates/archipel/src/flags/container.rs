@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use archipel_build::{PullPolicy, RunRequest, Tmpfs, Volume};
+use archipel_oci::Reference;
 
 use super::request::each;
 use super::value;
@@ -11,7 +12,7 @@ use crate::environment::Environment;
 use crate::errors::Error;
 
 /// Resolves the arguments of `run`.
-pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<RunRequest, Error> {
+pub(crate) fn resolve(args: &RunArgs, image: Reference, environment: &Environment) -> Result<RunRequest, Error> {
     if args.tty && !rustix::termios::isatty(rustix::stdio::stdin()) {
         return Err(Error::Usage("--tty: standard input is not a terminal".into()));
     }
@@ -26,7 +27,7 @@ pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<RunRe
             RunPull::Always => PullPolicy::Always,
             RunPull::Never => PullPolicy::Never,
         },
-        command: args.command.clone(),
+        command: args.command().to_vec(),
         entrypoint: args.entrypoint.clone(),
         env: variables(args, environment)?,
         workdir: args.workdir.clone(),
@@ -41,7 +42,7 @@ pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<RunRe
         privileged: args.privileged,
         shm_size: args.shm_size,
         ulimits: args.ulimit.clone(),
-        ..RunRequest::new(args.image.clone())
+        ..RunRequest::new(image)
     })
 }
 
@@ -134,7 +135,10 @@ mod tests {
     #[test]
     fn folders_in_memory() {
         assert_eq!(tmpfs("/t").unwrap(), Tmpfs { target: "/t".into(), size: None, mode: 0o1777 });
-        assert_eq!(tmpfs("/t:rw,size=1m,mode=700").unwrap(), Tmpfs { target: "/t".into(), size: Some(1 << 20), mode: 0o700 });
+        assert_eq!(
+            tmpfs("/t:rw,size=1m,mode=700").unwrap(),
+            Tmpfs { target: "/t".into(), size: Some(1 << 20), mode: 0o700 }
+        );
         for wrong in ["t", "/t:noexec", "/t:mode=9", "/t:mode=77777"] {
             assert!(tmpfs(wrong).is_err(), "{wrong}");
         }

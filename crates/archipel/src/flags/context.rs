@@ -9,13 +9,16 @@ pub(crate) fn main_context(text: &str) -> Result<Context, String> {
     if Path::new(text).is_dir() {
         return Ok(Context::Local(text.into()));
     }
-    remote(text).ok_or_else(|| format!("there is no folder `{text}`, and it is not the address of a repository or archive"))
+    remote(text)
+        .ok_or_else(|| format!("there is no folder `{text}`, and it is not the address of a repository or archive"))
 }
 
 /// `NAME=VALUE` of `--build-context`.
 pub(crate) fn named(text: &str) -> Result<(String, Context), String> {
     let Some((name, value)) = text.split_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty()) else {
-        return Err("it should be NAME=FOLDER, NAME=docker-image://REFERENCE, NAME=oci-layout://FOLDER or NAME=URL".into());
+        return Err(
+            "it should be NAME=FOLDER, NAME=docker-image://REFERENCE, NAME=oci-layout://FOLDER or NAME=URL".into()
+        );
     };
     let context = if let Some(reference) = value.strip_prefix("docker-image://") {
         Context::Image(reference.parse().map_err(|e: archipel_oci::ReferenceError| e.to_string())?)
@@ -64,7 +67,9 @@ fn is_scp_form(text: &str) -> bool {
     text.split_once('@').is_some_and(|(user, rest)| {
         !user.is_empty()
             && user.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-            && rest.split_once(':').is_some_and(|(host, path)| !host.is_empty() && !host.contains('/') && !path.is_empty())
+            && rest
+                .split_once(':')
+                .is_some_and(|(host, path)| !host.is_empty() && !host.contains('/') && !path.is_empty())
     })
 }
 

@@ -72,7 +72,9 @@ fn dockerfile(args: &BuildArgs) -> Result<Dockerfile, Error> {
             let mut text = String::new();
             let read = std::io::stdin().lock().take(MAX_DOCKERFILE + 1).read_to_string(&mut text);
             match read.map_err(Error::io("the Dockerfile on standard input"))? as u64 {
-                size if size > MAX_DOCKERFILE => Err(Error::Usage("the Dockerfile on standard input is over 2 MiB".into())),
+                size if size > MAX_DOCKERFILE => {
+                    Err(Error::Usage("the Dockerfile on standard input is over 2 MiB".into()))
+                }
                 _ => Ok(Dockerfile::Text(text)),
             }
         }
@@ -100,7 +102,10 @@ fn build_args(typed: &[String], environment: &Environment) -> Result<Vec<(String
                 None => continue,
                 Some(value) => {
                     let value = value.into_string();
-                    (text.as_str(), value.map_err(|_| Error::Usage(format!("--build-arg {text}: its value is not UTF-8")))?)
+                    (
+                        text.as_str(),
+                        value.map_err(|_| Error::Usage(format!("--build-arg {text}: its value is not UTF-8")))?,
+                    )
                 }
             },
         };
@@ -149,10 +154,7 @@ fn outputs(args: &BuildArgs) -> Result<Vec<Output>, Error> {
 
 /// Reads each value of a flag; an error names the flag and the value.
 pub(super) fn each<T>(flag: &str, typed: &[String], read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, Error> {
-    typed
-        .iter()
-        .map(|text| read(text).map_err(|reason| Error::Usage(format!("{flag} {text}: {reason}"))))
-        .collect()
+    typed.iter().map(|text| read(text).map_err(|reason| Error::Usage(format!("{flag} {text}: {reason}")))).collect()
 }
 
 /// In the order of first mention.

@@ -76,9 +76,13 @@ mod tests {
         let environment = Environment::default();
         let read = |text: &str| parse(text, &environment);
         assert!(matches!(read("id=a,src=/etc/hosts"), Ok(Secret { source: SecretSource::File(_), .. })));
-        assert!(matches!(read("type=env,id=a,src=PATH"), Ok(Secret { source: SecretSource::Value(v), .. }) if !v.is_empty()));
+        assert!(
+            matches!(read("type=env,id=a,src=PATH"), Ok(Secret { source: SecretSource::Value(v), .. }) if !v.is_empty())
+        );
         assert!(matches!(read("id=PATH"), Ok(Secret { source: SecretSource::Value(_), .. })));
-        for wrong in ["", "src=/etc/hosts", "id=a,src=/no/such", "id=a,src=/etc", "id=a,what=b", "id=no-such-variable-or-file"] {
+        for wrong in
+            ["", "src=/etc/hosts", "id=a,src=/no/such", "id=a,src=/etc", "id=a,what=b", "id=no-such-variable-or-file"]
+        {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

@@ -14,7 +14,8 @@ pub(crate) fn attestation(text: &str) -> Result<(), String> {
 
 /// `--attest type=provenance,disabled=true`.
 pub(crate) fn disabled(text: &str) -> Result<(), String> {
-    let off = pairs(text)?.iter().any(|(key, value)| key == "disabled" && value.as_deref().and_then(boolean) == Some(true));
+    let off =
+        pairs(text)?.iter().any(|(key, value)| key == "disabled" && value.as_deref().and_then(boolean) == Some(true));
     if off { Ok(()) } else { Err("attestations are not supported yet".into()) }
 }
 

@@ -31,7 +31,8 @@ pub(crate) fn listing(diagnostics: &[Diagnostic], name: &str, text: &str) -> Str
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let shown = |found: &Diagnostic| format!("\n{}\n", renderer.render(&[in_dockerfile(level(found), found, name, text)]));
+    let shown =
+        |found: &Diagnostic| format!("\n{}\n", renderer.render(&[in_dockerfile(level(found), found, name, text)]));
     diagnostics.iter().map(shown).collect()
 }
 

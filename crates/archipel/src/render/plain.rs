@@ -165,11 +165,8 @@ mod tests {
             stream: Stream::Stdout,
             bytes: text.as_bytes().to_vec(),
         };
-        let finished = |id: u32, outcome| Event::Finished {
-            step: StepId(id),
-            outcome,
-            elapsed: Duration::from_millis(1234),
-        };
+        let finished =
+            |id: u32, outcome| Event::Finished { step: StepId(id), outcome, elapsed: Duration::from_millis(1234) };
         for event in [
             step(7, "[build 2/4] RUN make", "linux/arm64"),
             step(9, "[build 2/4] RUN make", "linux/amd64"),

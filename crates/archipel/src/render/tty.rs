@@ -61,8 +61,7 @@ impl State {
     fn event(&mut self, event: Event) {
         match event {
             Event::Declared(info) => {
-                let step =
-                    Step { info, header: None, tail: vec![], lines: Lines::default(), last: VecDeque::new() };
+                let step = Step { info, header: None, tail: vec![], lines: Lines::default(), last: VecDeque::new() };
                 self.steps.insert(step.info.id, step);
             }
             Event::Started(id) => {

@@ -24,10 +24,11 @@ fn help() {
       push      Send an image, with all its platforms, to its registry
       copy      Copy an image with all its platforms from one place to another, bytes unchanged
       images    List the images that are here
-      inspect   Show which platforms an image has. An image of the store is shown as it is there, any
-                other as its registry has it
+      inspect   Show which platforms images have. One of the store is shown as it is there, any other as
+                its registry has it
       tag       Give an image another name
       rmi       Remove images by name or id. What no other image needs is given back by `archipel prune`
+      index     Put images for several platforms under one name, at a registry
       login     Log in to a registry, and keep the credentials where docker keeps them
       logout    Forget the credentials for a registry
       registry  Serve images to other machines
@@ -40,6 +41,8 @@ fn help() {
     Options:
       -V, --version  Print version
       -h, --help     Show help
+
+    As `archipel docker ...`, or through a link named docker, it takes docker's commands.
     [exit 0]
     ");
 }

@@ -149,7 +149,8 @@ fn needs_userns_an_image_that_reaches_outside_its_root_does_not() {
     archipel.ok(["copy", &format!("oci:{}", layout.display()), &name]);
     let dir = dir(&archipel, &format!("FROM {name}\nCOPY Dockerfile /escape/also\n"));
     // Whether it is refused or contained, nothing lands outside.
-    let _ = archipel.run(["build", "-o", &format!("type=local,dest={}", archipel.home.path().join("out").display()), &dir]);
+    let _ =
+        archipel.run(["build", "-o", &format!("type=local,dest={}", archipel.home.path().join("out").display()), &dir]);
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
     assert!(!std::path::Path::new("/tmp/archipel-planted").exists());
 }

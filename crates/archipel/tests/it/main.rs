@@ -2,10 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 mod arguments;
+mod docker;
 mod dockerfile;
 mod faults;
+mod images;
+mod index;
 mod login;
 mod main_job;
+mod manifest;
 mod registry;
 mod story;
 mod util;

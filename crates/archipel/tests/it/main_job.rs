@@ -30,10 +30,21 @@ fn raw(archipel: &Archipel, reference: &str) -> Value {
 
 fn platforms(index: &Value) -> Vec<String> {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-    index["manifests"].as_array().unwrap().iter().map(|m| &m["platform"]).map(|p| {
-        let variant = text(&p["variant"]);
-        format!("{}/{}{}{variant}", text(&p["os"]), text(&p["architecture"]), if variant.is_empty() { "" } else { "/" })
-    }).collect()
+    index["manifests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| &m["platform"])
+        .map(|p| {
+            let variant = text(&p["variant"]);
+            format!(
+                "{}/{}{}{variant}",
+                text(&p["os"]),
+                text(&p["architecture"]),
+                if variant.is_empty() { "" } else { "/" }
+            )
+        })
+        .collect()
 }
 
 #[test]
@@ -88,15 +99,25 @@ fn needs_qemu_what_we_push_peers_read_and_what_they_push_we_run() {
     let middle = format!("{}/copied/app:latest", ours.address());
     let back = format!("{}/back/app:latest", theirs.address());
     for (from, to) in [(&there, &middle), (&middle, &back)] {
-        tool("skopeo", &["copy", "--all", "--src-tls-verify=false", "--dest-tls-verify=false",
-            &format!("docker://{from}"), &format!("docker://{to}")]);
+        tool(
+            "skopeo",
+            &[
+                "copy",
+                "--all",
+                "--src-tls-verify=false",
+                "--dest-tls-verify=false",
+                &format!("docker://{from}"),
+                &format!("docker://{to}"),
+            ],
+        );
     }
     assert_eq!(raw(&archipel, &back), raw(&archipel, &there));
     assert_eq!(archipel.ok(["run", "--rm", "--platform", "linux/arm64", &middle]).trim(), "aarch64");
 
     let root = archipel.home.path().join("podman");
     let podman = |args: &[&str]| {
-        let state = [format!("--root={}", root.join("root").display()), format!("--runroot={}", root.join("run").display())];
+        let state =
+            [format!("--root={}", root.join("root").display()), format!("--runroot={}", root.join("run").display())];
         let mut all: Vec<&str> = state.iter().map(String::as_str).collect();
         all.extend(["--storage-driver=vfs"]);
         all.extend(args);
@@ -125,7 +146,8 @@ fn needs_userns_a_local_output_is_what_buildah_gives() {
     archipel.ok(["build", "-o", &format!("type=tar,dest={}", ours.display()), &dir]);
 
     let state = archipel.home.path().join("buildah");
-    let options = [format!("--root={}", state.join("root").display()), format!("--runroot={}", state.join("run").display())];
+    let options =
+        [format!("--root={}", state.join("root").display()), format!("--runroot={}", state.join("run").display())];
     let image = "localhost/tree";
     let mut build: Vec<&str> = options.iter().map(String::as_str).collect();
     build.extend(["--storage-driver=vfs", "bud", "--isolation=chroot", "--tls-verify=false", "-t", image, &dir]);

@@ -1,0 +1,327 @@
+//! The program called as docker: the same commands, docker's flags, and output that scripts for docker read.
+
+use archipel_testkit::{Archipel, OwnRegistry, elf, requires};
+
+use crate::util::{archipel, image, publish, transcript};
+
+/// The program through a link named docker, as a job's container has it.
+fn docker() -> Archipel {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("as-docker");
+    std::fs::create_dir_all(&folder).unwrap();
+    let link = folder.join("docker");
+    // It may be there from the last run.
+    let _ = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_archipel"), &link);
+    Archipel::new(link)
+}
+
+#[test]
+fn one_link_is_enough() {
+    let docker = docker();
+    insta::assert_snapshot!(transcript(&docker, &docker.run(["--version"])), @r"
+    $ archipel --version
+    Docker version 29.0.0, build archipel-0.1.0
+    [exit 0]
+    ");
+    insta::assert_snapshot!(transcript(&docker, &docker.run(["version"])), @r"
+    $ archipel version
+    Client: archipel 0.1.0
+     Version:           29.0.0
+     API version:       1.52
+     OS/Arch:           linux/amd64
+     Context:           default
+
+    Server: archipel 0.1.0 (no daemon: the same program)
+     Engine:
+      Version:          29.0.0
+      API version:      1.52 (minimum version 1.52)
+      OS/Arch:          linux/amd64
+      Experimental:     false
+    [exit 0]
+    ");
+    insta::assert_snapshot!(transcript(&docker, &docker.run(["buildx", "version"])), @r"
+    $ archipel buildx version
+    archipel/buildx v0.30.0 archipel-0.1.0
+    [exit 0]
+    ");
+    insta::assert_snapshot!(transcript(&docker, &docker.run(["--help"])), @r"
+    $ archipel --help
+    Docker's commands, without docker: no daemon, no root
+
+    Usage: docker [OPTIONS] <COMMAND>
+
+    Commands:
+      build      Build an image from a Dockerfile, for one platform or many at once
+      run        Run a command in a new container
+      pull       Fetch an image from its registry
+      push       Send an image, with all its platforms, to its registry
+      images     List the images that are here
+      inspect    Show which platforms images have. One of the store is shown as it is there, any other
+                 as its registry has it
+      tag        Give an image another name
+      rmi        Remove images by name or id. What no other image needs is given back by `archipel
+                 prune`
+      login      Log in to a registry, and keep the credentials where docker keeps them
+      logout     Forget the credentials for a registry
+      info       Show the version, where things are kept, and what this machine can run
+      version    Show the version
+      buildx     Docker's builder
+      manifest   Docker's way to put images for several platforms under one name
+      image      The same commands under docker's longer names
+      container  The same commands under docker's longer names
+      system     The same commands under docker's longer names
+      builder    The same commands under docker's longer names
+
+    Options:
+          --config <FOLDER>  Folder of docker's configuration: credentials, builders, manifest lists
+      -v, --version          Show the version
+          --help             Show help
+    [exit 0]
+    ");
+}
+
+#[test]
+fn templates_answer_what_scripts_ask() {
+    let archipel = archipel();
+    for (args, shown) in [
+        (&["version", "--format", "{{.Server.Version}} {{.Client.Version}}"][..], "29.0.0 29.0.0\n"),
+        (&["version", "-f", "{{.Server.Os}}"], "linux\n"),
+        (&["info", "--format", "{{.OSType}} {{.Images}} {{.ServerVersion}}"], "linux 0 29.0.0\n"),
+        (&["info", "-f", "{{json .RegistryConfig.Mirrors}}"], "[]\n"),
+    ] {
+        let args = [&["docker"], args].concat();
+        assert_eq!(archipel.ok(&args), shown, "{args:?}");
+    }
+    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["docker", "info", "-f", "{{.Nope}}"])), @r"
+    $ archipel docker info -f {{.Nope}}
+    error: --format `{{.Nope}}`: there is no field `.Nope` in ServerVersion, Driver, OSType, Architecture, KernelVersion, OperatingSystem, Name, NCPU, MemTotal, DockerRootDir, Images, Containers, ContainersRunning, ContainersPaused, ContainersStopped, SecurityOptions, ExperimentalBuild, LiveRestoreEnabled, Debug, IndexServerAddress, RegistryConfig, Warnings, ClientInfo
+    [exit 2]
+    ");
+}
+
+#[test]
+fn info_has_the_lines_that_scripts_look_for() {
+    let archipel = archipel();
+    archipel.home.mirror_docker_hub("127.0.0.1:5555");
+    let shown = archipel.ok(["docker", "info"]);
+    for line in [
+        " Server Version: 29.0.0",
+        " Storage Driver: ",
+        " OSType: linux",
+        " Architecture: ",
+        " CPUs: ",
+        "  127.0.0.1:5555",
+    ] {
+        assert!(shown.contains(line), "no `{line}` in\n{shown}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_an_error() {
+    let archipel = archipel();
+    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["docker", "buildx", "bake"])), @r"
+    $ archipel docker buildx bake
+    error: unrecognized subcommand 'bake'
+
+      tip: a similar subcommand exists: 'b'
+
+    Usage: docker buildx [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    [exit 2]
+    ");
+    for args in [
+        &["doctor"][..],
+        &["-H", "tcp://docker:2375", "info"],
+        &["build", "--squash", "."],
+        &["buildx", "create", "--driver", "kubernetes"],
+        &["buildx", "create", "--driver-opt", "memory=1g"],
+        &["buildx", "create", "--buildkitd-flags", "--oci-worker-net=x"],
+        &["images", "--filter", "dangling=true"],
+        &["buildx", "build", "--builder", "nope", "."],
+    ] {
+        let finished = archipel.run([&["docker"], args].concat());
+        assert_eq!(finished.code(), 2, "{}", finished.transcript());
+    }
+    // Docker's own number where a container is meant.
+    assert_eq!(archipel.run(["docker", "run", "--no-such-flag", "x"]).code(), 125);
+}
+
+#[test]
+fn builders_are_names() {
+    let archipel = archipel();
+    let run = |args: &[&str]| transcript(&archipel, &archipel.run([&["docker", "buildx"], args].concat()));
+    insta::assert_snapshot!(run(&["create", "--use"]), @r"
+    $ archipel docker buildx create --use
+    builder0
+    [exit 0]
+    ");
+    insta::assert_snapshot!(run(&["create", "--name", "second", "--driver=docker-container", "--driver-opt", "network=host,image=moby/buildkit"]), @r"
+    $ archipel docker buildx create --name second --driver=docker-container --driver-opt network=host,image=moby/buildkit
+    second
+    warning: builds run in this program and not in a container of moby/buildkit, which is not used
+    [exit 0]
+    ");
+    insta::assert_snapshot!(run(&["create", "--name", "second"]), @r#"
+    $ archipel docker buildx create --name second
+    error: existing instance for "second": remove it first, or use it
+    [exit 2]
+    "#);
+    // What this machine runs differs.
+    let list = |text: &str| {
+        text.lines()
+            .map(|line| line.split("linux/").next().unwrap_or(line).trim_end().to_owned() + "\n")
+            .collect::<String>()
+    };
+    insta::assert_snapshot!(list(&run(&["ls"])), @r"
+    $ archipel docker buildx ls
+    NAME/NODE       DRIVER/ENDPOINT    STATUS    BUILDKIT   PLATFORMS
+    default         docker
+     \_ default0     \_ archipel       running   v0.26.0
+    builder0*       docker-container
+     \_ builder00    \_ archipel       running   v0.26.0
+    second          docker-container
+     \_ second0      \_ archipel       running   v0.26.0
+    [exit 0]
+    ");
+    insta::assert_snapshot!(run(&["use", "third"]), @r#"
+    $ archipel docker buildx use third
+    error: no builder "third" found; `docker buildx ls` shows them
+    [exit 2]
+    "#);
+    assert_eq!(archipel.ok(["docker", "buildx", "use", "second"]), "");
+    let shown = archipel.ok(["docker", "buildx", "inspect", "--bootstrap"]);
+    assert!(shown.starts_with("Name:          second\nDriver:        docker-container\n"), "{shown}");
+    assert!(shown.contains("\nPlatforms:        linux/"), "{shown}");
+    insta::assert_snapshot!(run(&["rm", "second"]), @r"
+    $ archipel docker buildx rm second
+    second removed
+    [exit 0]
+    ");
+    insta::assert_snapshot!(run(&["rm", "--all-inactive"]), @r"
+    $ archipel docker buildx rm --all-inactive
+    builder0 removed
+    [exit 0]
+    ");
+    insta::assert_snapshot!(run(&["rm"]), @r"
+    $ archipel docker buildx rm
+    error: the default builder cannot be removed
+    [exit 2]
+    ");
+    assert!(archipel.ok(["docker", "buildx", "ls"]).contains("default*"));
+}
+
+#[test]
+fn an_image_s_life_in_docker_s_words() {
+    let registry = OwnRegistry::start();
+    let archipel = archipel();
+    let name = publish(&archipel, &registry, "app:1", &[image("linux/amd64", "a"), image("linux/arm64", "b")]);
+    let run = |args: &[&str]| transcript(&archipel, &archipel.run([&["docker"], args].concat()));
+    insta::assert_snapshot!(run(&["login", "-u", "ann", "-p", "secret", registry.address()]), @r"
+    $ archipel docker login -u ann -p secret [REGISTRY]
+    Login Succeeded
+    [exit 0]
+    ");
+    insta::assert_snapshot!(run(&["pull", "--quiet", "--platform=linux/arm64", &name]), @r"
+    $ archipel docker pull --quiet --platform=linux/arm64 [REGISTRY]/app:1
+    [REGISTRY]/app:1
+    [exit 0]
+    ");
+    let other = format!("{}/other:2", registry.address());
+    insta::assert_snapshot!(run(&["tag", &name, &other]), @r"
+    $ archipel docker tag [REGISTRY]/app:1 [REGISTRY]/other:2
+    [exit 0]
+    ");
+    insta::assert_snapshot!(run(&["tag", "nope", &other]), @r"
+    $ archipel docker tag nope [REGISTRY]/other:2
+    error: no such image: nope
+     |
+     = help: `archipel images` shows what is here; `archipel pull` fetches an image
+    [exit 1]
+    ");
+    insta::assert_snapshot!(run(&["inspect", &other]), @r#"
+    $ archipel docker inspect [REGISTRY]/other:2
+    [
+        {
+            "Id": "[DIGEST]",
+            "RepoTags": [
+                "[REGISTRY]/app:1",
+                "[REGISTRY]/other:2"
+            ],
+            "RepoDigests": [
+                "[REGISTRY]/app@[DIGEST]",
+                "[REGISTRY]/other@[DIGEST]"
+            ],
+            "Comment": "",
+            "Created": "[TIME]",
+            "Config": {
+                "Env": [
+                    "PATH=/bin"
+                ],
+                "Cmd": [
+                    "/bin/true"
+                ],
+                "Entrypoint": null,
+                "Volumes": null,
+                "Labels": null,
+                "ExposedPorts": null,
+                "OnBuild": null,
+                "User": "",
+                "WorkingDir": ""
+            },
+            "Architecture": "arm64",
+            "Os": "linux",
+            "Size": 102,
+            "RootFS": {
+                "Type": "layers",
+                "Layers": [
+                    "[DIGEST]"
+                ]
+            },
+            "Metadata": {
+                "LastTagTime": "[TIME]"
+            },
+            "Descriptor": {
+                "mediaType": "application/vnd.oci.image.index.v1+json",
+                "digest": "[DIGEST]",
+                "size": 491
+            },
+            "Variant": "v8"
+        }
+    ]
+    [exit 0]
+    "#);
+    let ask = |format: &str| archipel.ok(["docker", "image", "inspect", "--format", format, &name]);
+    assert_eq!(ask("{{.Os}}/{{.Architecture}}"), "linux/arm64\n");
+    assert_eq!(ask("{{range .Config.Env}}{{println .}}{{end}}{{json .Config.Cmd}}"), "PATH=/bin\n[\"/bin/true\"]\n");
+    insta::assert_snapshot!(run(&["rmi", &name, "nope"]), @r"
+    $ archipel docker rmi [REGISTRY]/app:1 nope
+    Untagged: [REGISTRY]/app:1
+    error: no such image: nope
+     |
+     = help: `archipel images` shows what is here; `archipel pull` fetches an image
+    [exit 1]
+    ");
+    insta::assert_snapshot!(run(&["logout", registry.address()]), @r"
+    $ archipel docker logout [REGISTRY]
+    Removing login credentials for [REGISTRY]
+    [exit 0]
+    ");
+    assert_eq!(archipel.ok(["docker", "images", "-q"]).lines().count(), 1);
+}
+
+#[test]
+fn needs_userns_run_takes_docker_s_flags() {
+    requires!(userns);
+    let registry = OwnRegistry::start();
+    let archipel = archipel();
+    let hello = elf::program("amd64", "hello\n", 3);
+    let image = archipel_testkit::ImageBuilder::new("linux/amd64")
+        .layer([("bin/", 0o755, &b""[..]), ("bin/hello", 0o755, &hello)])
+        .build();
+    let name = publish(&archipel, &registry, "hello:1", &[image]);
+    let flags = ["docker", "run", "--rm=true", "-e", "A=1", "-w", "/", "-h", "host", "--entrypoint", "/bin/hello"];
+    let ran = archipel.run([&flags[..], &[name.as_str(), "--rm=x"]].concat());
+    assert_eq!((ran.code(), ran.stdout()), (3, "hello\n".into()), "{}", ran.transcript());
+    let missing = archipel.run(["docker", "container", "run", "--rm", &name, "/no/such"]);
+    assert_eq!(missing.code(), 127, "{}", missing.transcript());
+}

@@ -1,0 +1,95 @@
+//! What is in the store: listed, named, removed.
+
+use archipel_testkit::OwnRegistry;
+
+use crate::util::{archipel, image, publish, transcript};
+
+#[test]
+fn names_platforms_and_sizes() {
+    let registry = OwnRegistry::start();
+    let archipel = archipel();
+    let run = |args: &[&str]| transcript(&archipel, &archipel.run(args)).replace(registry.address(), "[REGISTRY]");
+    insta::assert_snapshot!(run(&["images"]), @r"
+    $ archipel images
+    REPOSITORY   TAG   IMAGE ID   PLATFORMS   SIZE
+    [exit 0]
+    ");
+    let name = publish(&archipel, &registry, "app:1", &[image("linux/amd64", "a"), image("linux/arm64", "a")]);
+    archipel.ok(["pull", "--quiet", "--all-platforms", &name]);
+    let one = publish(&archipel, &registry, "one", &[image("linux/arm/v7", "c"), image("linux/amd64", "d")]);
+    archipel.ok(["pull", "--quiet", "--platform", "linux/arm/v7", &one]);
+    archipel.ok(["tag", &name, "short"]);
+    // A port is not always as long.
+    let columns = |text: String| {
+        let row = |line: &str| line.split_whitespace().collect::<Vec<_>>().join("  ") + "\n";
+        text.lines().map(row).collect::<String>()
+    };
+    insta::assert_snapshot!(columns(run(&["images"])), @r"
+    $  archipel  images
+    REPOSITORY  TAG  IMAGE  ID  PLATFORMS  SIZE
+    [REGISTRY]/app  1  8cdb3ebcf7f2  linux/amd64,linux/arm64  661  B
+    [REGISTRY]/one  latest  009e30fbd8e2  linux/arm/v7  387  B
+    short  latest  8cdb3ebcf7f2  linux/amd64,linux/arm64  661  B
+    [exit  0]
+    ");
+    insta::assert_snapshot!(columns(run(&["images", "short"])), @r"
+    $  archipel  images  short
+    REPOSITORY  TAG  IMAGE  ID  PLATFORMS  SIZE
+    short  latest  8cdb3ebcf7f2  linux/amd64,linux/arm64  661  B
+    [exit  0]
+    ");
+    insta::assert_snapshot!(run(&["images", "--format", "{{.Repository}}:{{.Tag}} {{.Platforms}}"]), @r"
+    $ archipel images --format {{.Repository}}:{{.Tag}} {{.Platforms}}
+    [REGISTRY]/app:1 linux/amd64,linux/arm64
+    [REGISTRY]/one:latest linux/arm/v7
+    short:latest linux/amd64,linux/arm64
+    [exit 0]
+    ");
+    let listed: Vec<serde_json::Value> =
+        archipel.ok(["images", "--format", "json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(listed.len(), 3);
+    assert_eq!((&listed[2]["Repository"], &listed[2]["Tag"]), (&"short".into(), &"latest".into()));
+    let whole = archipel.ok(["images", "--quiet", "--no-trunc", "short"]);
+    assert_eq!(whole.trim(), listed[2]["Digest"]);
+
+    // By id: both names go, and only with a word.
+    let id = archipel.ok(["images", "-q", "short"]);
+    insta::assert_snapshot!(run(&["rmi", id.trim()]), @r"
+    $ archipel rmi 8cdb3ebcf7f2
+    error: `8cdb3ebcf7f2` has several names ([REGISTRY]/app:1, short:latest): give one of them, or --force
+    [exit 2]
+    ");
+    insta::assert_snapshot!(run(&["rmi", "--force", id.trim(), "nope"]), @r"
+    $ archipel rmi --force 8cdb3ebcf7f2 nope
+    Untagged: [REGISTRY]/app:1
+    Untagged: short:latest
+    [exit 0]
+    ");
+    insta::assert_snapshot!(run(&["rmi", "nope"]), @r"
+    $ archipel rmi nope
+    error: no such image: nope
+     |
+     = help: `archipel images` shows what is here; `archipel pull` fetches an image
+    [exit 1]
+    ");
+    assert_eq!(archipel.ok(["images", "-q"]).lines().count(), 1);
+}
+
+#[test]
+fn needs_userns_what_is_not_needed_is_given_back() {
+    archipel_testkit::requires!(userns);
+    let registry = OwnRegistry::start();
+    let archipel = archipel();
+    let name = publish(&archipel, &registry, "app:1", &[image("linux/amd64", "a")]);
+    archipel.ok(["pull", "--quiet", "--platform", "linux/amd64", &name]);
+    let used = || -> serde_json::Value { serde_json::from_str(&archipel.ok(["du", "--format", "json"])).unwrap() };
+    let before = used();
+    assert!(before["blobs"].as_u64() > Some(0) && before["images"] == 1, "{before}");
+    archipel.ok(["prune"]);
+    assert_eq!(used()["blobs"], before["blobs"]);
+    archipel.ok(["rmi", &name]);
+    assert!(archipel.ok(["docker", "system", "prune", "-af"]).starts_with("Total reclaimed space: "));
+    assert_eq!(used()["blobs"], 0);
+    let shown = archipel.ok(["du"]);
+    assert!(shown.starts_with("WHAT ") && shown.ends_with("\n0 names of images\n"), "{shown}");
+}
