@@ -310,7 +310,8 @@ mod tests {
         let held = images.lock(Job::Fetch(digest.clone())).await;
         let _other = images.lock(Job::Unpack(ChainId(digest.clone()))).await;
         let mut waiting = std::pin::pin!(images.lock(Job::Fetch(digest)));
-        assert!(futures_util::poll!(&mut waiting).is_pending());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
         drop(held);
         waiting.await;
     }

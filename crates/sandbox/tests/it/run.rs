@@ -29,7 +29,8 @@ fn exit_status() {
         let (exit, ..) = rig::run(&rig.request(&["exit", &code.to_string()])).unwrap();
         assert_eq!(exit, Exit::Code(code));
     }
-    assert!(rig.ok(&["signal", "11"]).ends_with("Some(11)"));
+    // Not SIGSEGV: where it comes from kill(2), the handler of Rust's runtime takes it for an overflow that will come again.
+    assert!(rig.ok(&["signal", "6"]).ends_with("Some(6)"));
 }
 
 fn not_executed() {
