@@ -1,0 +1,182 @@
+//! Files of web servers. The store keeps them as blobs, and remembers which tag a server gave to which content: a file that
+//! has not changed is not fetched again.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use archipel_oci::{Algorithm, Digest, DigestError};
+use archipel_remote::{DownloadRequest, DownloadStream, Secret};
+use jiff::fmt::rfc2822;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{once, secret};
+use crate::exec::blocking;
+use crate::{Engine, Error, Request};
+
+/// Pieces of a file between the network and the disk.
+const PIECES: usize = 8;
+
+/// A file that is here now.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpFile {
+    pub(crate) digest: Digest,
+    /// The store's blob. It never changes.
+    pub(crate) path: PathBuf,
+    /// `Last-Modified` in seconds since 1970. Where the server does not say, the file has the time 0, as with BuildKit.
+    pub(crate) modified: Option<i64>,
+}
+
+/// What makes two answers the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Address {
+    url: String,
+    algorithm: Algorithm,
+}
+
+/// What the store remembers of an address.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Record {
+    digest: Digest,
+    size: u64,
+    etag: Option<String>,
+    modified: Option<i64>,
+}
+
+impl Engine {
+    /// The file of an address. With a `checksum` it must have that digest; one that is here already is then not asked for.
+    pub(crate) async fn http_file(
+        &self,
+        url: &str,
+        checksum: Option<&str>,
+        request: &Request,
+    ) -> Result<HttpFile, Error> {
+        let checksum = checksum.map(parse_checksum).transpose()?;
+        let algorithm = checksum.as_ref().map_or(Algorithm::Sha256, Digest::algorithm);
+        let address = Address { url: url.to_owned(), algorithm };
+        let record = self.http_record(&address).await?;
+        if let Some(record) = record.as_ref().filter(|record| Some(&record.digest) == checksum.as_ref()) {
+            return Ok(self.http_file_of(record));
+        }
+        let wanted = address.clone();
+        let file = once(&self.sources.files, address, async {
+            let record = self.http_fetch(&wanted, record, request).await?;
+            Ok(self.http_file_of(&record))
+        })
+        .await?;
+        match checksum {
+            Some(expected) if expected != file.digest => {
+                let shown = url.split(['?', '#']).next().unwrap_or(url);
+                Err(Error::Request(format!("digest mismatch for {shown}: {} (expected: {expected})", file.digest)))
+            }
+            _ => Ok(file),
+        }
+    }
+
+    fn http_file_of(&self, record: &Record) -> HttpFile {
+        let path = self.store.blobs().path(&record.digest);
+        HttpFile { digest: record.digest.clone(), path, modified: record.modified }
+    }
+
+    /// What is remembered of an address, if its content is still here.
+    async fn http_record(&self, address: &Address) -> Result<Option<Record>, Error> {
+        let (store, key) = (self.store.clone(), key(address));
+        blocking(move || {
+            let Some(bytes) = store.cache_get(&key)? else { return Ok(None) };
+            let Ok(record) = serde_json::from_slice::<Record>(&bytes) else { return Ok(None) };
+            Ok((store.blobs().size(&record.digest)? == Some(record.size)).then_some(record))
+        })
+        .await
+        .map_err(|e: archipel_store::Error| e.into())
+    }
+
+    async fn http_fetch(&self, address: &Address, known: Option<Record>, request: &Request) -> Result<Record, Error> {
+        let asked = DownloadRequest {
+            url: address.url.clone(),
+            // What a person adds may be as large as the disk is.
+            limit: u64::MAX,
+            authorization: authorization(&address.url, request)?,
+            etag: known.as_ref().and_then(|record| record.etag.clone()),
+        };
+        let fetched = async {
+            match (self.client.download(&asked).await?, known) {
+                (Some(stream), _) => self.http_store(address, stream).await,
+                (None, Some(record)) => Ok(record),
+                // Nothing was asked about that could be unchanged.
+                (None, None) => Err(Error::Request(format!("{}: the server sends nothing", address.url))),
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(Error::Interrupted),
+            fetched = fetched => fetched,
+        }
+    }
+
+    async fn http_store(&self, address: &Address, mut stream: DownloadStream) -> Result<Record, Error> {
+        let etag = stream.etag().map(str::to_owned);
+        let modified = stream.last_modified().and_then(seconds);
+        let (store, algorithm) = (self.store.clone(), address.algorithm);
+        let (sender, mut pieces) = mpsc::channel::<bytes::Bytes>(PIECES);
+        let writer = tokio::task::spawn_blocking(move || {
+            let mut ingest = store.blobs().ingest(algorithm).map_err(archipel_store::Error::from)?;
+            while let Some(piece) = pieces.blocking_recv() {
+                ingest.write_all(&piece).map_err(Error::io("store a file"))?;
+            }
+            Ok::<_, Error>(ingest)
+        });
+        while let Some(piece) = stream.chunk().await? {
+            if sender.send(piece).await.is_err() {
+                break; // the writer failed, and says why below
+            }
+        }
+        drop(sender);
+        let ingest = match writer.await {
+            Ok(ingest) => ingest?,
+            Err(e) => std::panic::resume_unwind(e.into_panic()),
+        };
+        let (store, key) = (self.store.clone(), key(address));
+        blocking(move || {
+            let (digest, size) = ingest.commit(None).map_err(archipel_store::Error::from)?;
+            let record = Record { digest, size, etag, modified };
+            store.cache_put(&key, json!(record).to_string().as_bytes())?;
+            Ok(record)
+        })
+        .await
+    }
+}
+
+/// An address may carry a signature, so the store knows it by its digest only.
+fn key(address: &Address) -> Digest {
+    Digest::of(json!({ "http": address.url, "algorithm": address.algorithm.name() }).to_string().as_bytes())
+}
+
+/// `--checksum` of an ADD of a file. The words are those of BuildKit's library, which people search for.
+pub(crate) fn parse_checksum(text: &str) -> Result<Digest, Error> {
+    text.parse().map_err(|e| {
+        let what = match e {
+            DigestError::Form(_) => "invalid checksum digest format",
+            DigestError::Algorithm(_) => "unsupported digest algorithm",
+        };
+        Error::Request(format!("--checksum={text}: {what}; it should be sha256: and 64 digits, or sha512: and 128"))
+    })
+}
+
+/// The secrets that BuildKit knows for a host.
+fn authorization(url: &str, request: &Request) -> Result<Option<Secret>, Error> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = host.rsplit_once(':').map_or(host, |(name, port)| if port.contains(']') { host } else { name });
+    if let Some(header) = secret(request, &format!("HTTP_AUTH_HEADER_{host}"))? {
+        return Ok(Some(header));
+    }
+    let token = secret(request, &format!("HTTP_AUTH_TOKEN_{host}"))?;
+    Ok(token.map(|token| Secret::new(format!("Bearer {}", token.expose()))))
+}
+
+/// The time of a header. The two forms that RFC 9110 calls obsolete are not read: no server sends them.
+fn seconds(date: &str) -> Option<i64> {
+    rfc2822::DateTimeParser::new().parse_timestamp(date).ok().map(|time| time.as_second())
+}
