@@ -360,7 +360,7 @@ fn command(request: &RunRequest, config: &ImageConfig) -> Result<Vec<String>, Er
 }
 
 /// The image's variables, the person's over them, and what docker adds.
-fn environment(request: &RunRequest, config: &ImageConfig, hostname: &str) -> Vec<(String, String)> {
+pub(crate) fn environment(request: &RunRequest, config: &ImageConfig, hostname: &str) -> Vec<(String, String)> {
     let mut env: Vec<(String, String)> = vec![("PATH".into(), DEFAULT_PATH.into())];
     env.push(("HOSTNAME".into(), hostname.into()));
     if request.terminal {

@@ -11,6 +11,7 @@ use archipel_store::Draft;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
+use crate::container::environment;
 use crate::exec::blocking;
 use crate::image::BaseImage;
 use crate::tree::View;
@@ -90,6 +91,12 @@ impl ContainerRoot {
     #[must_use]
     pub fn platform(&self) -> &Platform {
         &self.image.platform
+    }
+
+    /// The variables that a process has without anybody's doing: the image's, a `PATH`, the host name.
+    #[must_use]
+    pub fn environment(&self, hostname: &str) -> Vec<(String, String)> {
+        environment(&RunRequest::new(self.image.reference.clone()), &self.image.config, hostname)
     }
 
     /// What a process's request names as its root. Processes that run at the same time must not share it.

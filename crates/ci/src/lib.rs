@@ -7,13 +7,16 @@
 //!    [`Span`]; several are found at once.
 //! 2. [`Pipeline::plan`]: for a commit ([`Facts`]), rules choose jobs, copies are made, variables come together in their order of
 //!    precedence, and each job knows what it waits for.
+//!    [`git::WorkTree`] gathers the facts.
 //! 3. [`Schedule`]: what may start now, and what is skipped after a failure.
+//! 4. [`run::run`]: each job in a container of its own, over the working tree; what happens is told as [`run::Event`]s.
 #![forbid(unsafe_code)]
 
 mod diagnostic;
 mod duration;
 mod expression;
 mod extends;
+pub mod git;
 mod glob;
 mod include;
 pub mod job;
@@ -22,6 +25,7 @@ mod pipeline;
 mod plan;
 pub mod predefined;
 mod reader;
+pub mod run;
 mod schedule;
 pub mod script;
 mod slug;

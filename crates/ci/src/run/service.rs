@@ -1,0 +1,205 @@
+//! `services`: what runs beside a job.
+//!
+//! They share the machine's network with the job, so that a service's names are the machine itself, and two services that listen at one
+//! port cannot run at the same time. Docker in docker starts nothing: what a job would ask it for, our program does.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use archipel_build::ContainerRoot;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::container;
+use super::process::{self, End};
+use super::runner::{Failure, Run};
+use crate::job::Service;
+use crate::variable::{Values, Variables};
+
+/// How long the job waits for a service to listen (the runner's number).
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it looks.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How much of a service's output is kept, to be shown if it fails.
+const TAIL: usize = 4 << 10;
+
+/// Longer than any job.
+const FOR_EVER: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// Services that run. They end when [`Services::stop`] is called, or when this is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Services {
+    cancel: CancellationToken,
+    running: Vec<JoinHandle<()>>,
+    /// Names that the job knows them by.
+    pub(super) names: Vec<String>,
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+impl Services {
+    /// Ends them, and returns when nothing of them is left.
+    pub(super) async fn stop(mut self) {
+        self.cancel.cancel();
+        for service in self.running.drain(..) {
+            let _ = service.await; // how it ended is of no interest now
+        }
+    }
+
+    /// Starts all services of a job.
+    pub(super) async fn start(run: &Run<'_>, services: &[Service], values: &Values) -> Result<Self, Failure> {
+        let mut all = Self::default();
+        for service in services {
+            let name = values.apply(&service.image.name.value);
+            if is_dind(&name) {
+                run.note(&format!("Service {name}: archipel answers for it, and starts nothing."));
+                // Scripts may ask for it by name; nobody listens, but the name resolves.
+                all.names.extend(names(&name).into_iter().chain(service.aliases.iter().cloned()));
+                continue;
+            }
+            all.start_one(run, service, &name, values).await?;
+        }
+        Ok(all)
+    }
+
+    async fn start_one(
+        &mut self,
+        run: &Run<'_>,
+        service: &Service,
+        name: &str,
+        values: &Values,
+    ) -> Result<(), Failure> {
+        let names: Vec<String> = names(name).into_iter().chain(service.aliases.iter().cloned()).collect();
+        run.note(&format!("Starting service {name}, on this machine's network, as {}...", names.join(", ")));
+        let root = run.open(&service.image, name).await?;
+        let mut variables: Variables = values.iter().map(|(n, v)| crate::Variable::raw(n, v)).collect();
+        variables.extend(service.variables.iter().cloned());
+        let values = variables.expand().map_err(|e| Failure::System(e.to_string()))?;
+        let hostname = names.first().cloned().unwrap_or_else(|| "service".into());
+        let mut request = container::request(&root, &service.image, &values, run.asked(), &hostname);
+        request.argv = container::service_command(&root, &service.image, service.command.as_ref());
+        request.cwd = match root.config().config.working_dir.as_str() {
+            "" => "/".into(),
+            dir => dir.into(),
+        };
+        if request.argv.is_empty() {
+            return Err(Failure::System(format!("the service {name} has no command")));
+        }
+        let ports = ports(&root);
+        let tail = Arc::new(Mutex::new(Vec::new()));
+        let (kept, cancel) = (tail.clone(), self.cancel.child_token());
+        let ended = CancellationToken::new();
+        let end = ended.clone();
+        self.running.push(tokio::spawn(async move {
+            let keep = move |bytes: &[u8]| {
+                let mut tail = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                tail.extend_from_slice(bytes);
+                let surplus = tail.len().saturating_sub(TAIL);
+                tail.drain(..surplus);
+            };
+            let result = process::run(request, Vec::new(), keep, FOR_EVER, &cancel).await;
+            drop(root);
+            if !matches!(result, Ok(End::Cancelled)) {
+                end.cancel();
+            }
+        }));
+        self.names.extend(names);
+        if wait(&ports, &ended, run.cancel()).await {
+            return Ok(());
+        }
+        if run.cancel().is_cancelled() {
+            return Err(Failure::Cancelled);
+        }
+        // The runner too only warns: a service may be meant to do its work and end.
+        let text = String::from_utf8_lossy(&tail.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+        let what = if ended.is_cancelled() { "has ended" } else { "does not listen" };
+        run.warn(&format!("Service {name} probably did not start properly: it {what}."));
+        text.lines().for_each(|line| run.note(line));
+        Ok(())
+    }
+}
+
+/// Waits until somebody listens at each port. Without ports there is nothing to wait for.
+async fn wait(ports: &[u16], ended: &CancellationToken, cancel: &CancellationToken) -> bool {
+    let listening = async {
+        for port in ports {
+            while TcpStream::connect(("127.0.0.1", *port)).await.is_err() {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = listening => true,
+        () = ended.cancelled() => false,
+        () = cancel.cancelled() => false,
+        () = tokio::time::sleep(PATIENCE) => false,
+    }
+}
+
+/// The TCP ports that an image says it listens at.
+fn ports(root: &ContainerRoot) -> Vec<u16> {
+    let port = |text: &String| match text.split_once('/') {
+        Some((port, "tcp")) => port.parse().ok(),
+        Some(_) => None,
+        None => text.parse().ok(),
+    };
+    root.config().config.exposed_ports.keys().filter_map(port).collect()
+}
+
+/// Whether an image is docker in docker: the repository is `docker`, and the tag says `dind`.
+fn is_dind(image: &str) -> bool {
+    let image = image.split('@').next().unwrap_or_default();
+    let last = image.rsplit('/').next().unwrap_or_default();
+    last.split_once(':').is_some_and(|(name, tag)| name == "docker" && tag.split('-').any(|part| part == "dind"))
+}
+
+/// The names of a service after its image: without registry port and tag, `/` as `__` and as `-` (the runner's).
+fn names(image: &str) -> Vec<String> {
+    let image = image.split('@').next().unwrap_or_default();
+    let slash = image.rfind('/').map_or(0, |at| at + 1);
+    let bare = match image[slash..].find(':') {
+        Some(at) => &image[..slash + at],
+        None => image,
+    };
+    // A port is no part of a host name.
+    let bare: Vec<&str> = bare.split('/').map(|part| part.split(':').next().unwrap_or_default()).collect();
+    let mut names = vec![bare.join("__"), bare.join("-")];
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dind_is_known() {
+        for (image, expected) in [
+            ("docker:dind", true),
+            ("docker:19.03.15-dind", true),
+            ("public.ecr.aws/docker/library/docker:19.03.15-dind", true),
+            ("host:5000/docker:24-dind-rootless", true),
+            ("docker:19.03.15", false),
+            ("docker", false),
+            ("my/docker-app:dind", false),
+            ("postgres:15", false),
+        ] {
+            assert_eq!(is_dind(image), expected, "{image}");
+        }
+    }
+
+    #[test]
+    fn names_of_services() {
+        assert_eq!(names("postgres:15"), ["postgres"]);
+        assert_eq!(names("tutum/wordpress:latest"), ["tutum__wordpress", "tutum-wordpress"]);
+        assert_eq!(names("host:5000/a/b"), ["host__a__b", "host-a-b"]);
+    }
+}
