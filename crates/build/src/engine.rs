@@ -1,5 +1,6 @@
 //! The facade: what a command holds to build, move and run images.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -123,11 +124,16 @@ impl Engine {
             return Err(Error::Interrupted);
         }
         ran?;
+        let of_results: BTreeSet<NodeId> =
+            planned.targets.iter().flat_map(|target| target.steps.iter().filter_map(|step| step.node)).collect();
         let mut results = Vec::new();
         for target in planned.targets {
             results.push(result(&executor, target, begun)?);
         }
-        self.export(&request, results, sink, &steps).await
+        let built = self.export(&request, results, sink, &steps).await?;
+        // After the result: what somebody waits for comes first, and a cache that fails has cost nothing.
+        self.export_cache(&executor, &of_results, sink, &steps).await?;
+        Ok(built)
     }
 }
 

@@ -108,6 +108,12 @@ impl Layout {
         }
     }
 
+    /// The entry with a tag, if there is one.
+    pub(crate) fn entry(&self, tag: &str) -> Option<Descriptor> {
+        let named = |d: &&Descriptor| d.annotations.get(REF_NAME).is_some_and(|name| name == tag);
+        self.index.manifests.iter().find(named).cloned()
+    }
+
     /// Where a blob should be.
     pub(crate) fn path(&self, digest: &Digest) -> PathBuf {
         blob_path(&self.path, digest)

@@ -14,7 +14,9 @@
 //! Everything that happens is told as an [`Event`]; nothing here prints.
 #![forbid(unsafe_code)]
 
+mod cache;
 mod cancel;
+mod check;
 mod container;
 mod context;
 mod engine;
@@ -38,10 +40,13 @@ mod steps;
 mod transfer;
 mod tree;
 
+pub use check::{Answer, Check};
+pub use cache::{CacheExport, CacheLocation};
 pub use container::{PullPolicy, RunRequest, Streams, Tmpfs, Volume};
 pub use engine::{Built, BuiltPlatform, Engine};
 pub use error::{Error, NoPlatform, Place, StepFailure};
 pub use event::{Event, How, Outcome as StepOutcome, Sink, StepId, StepInfo, Stream, Warning};
+pub use export::UNNAMED;
 pub use index::{IndexEntry, IndexSource, NewIndex};
 pub use job::{ContainerRoot, Scratch};
 pub use pull::{Pull, Pulled};

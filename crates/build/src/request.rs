@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use archipel_oci::{Platform, Reference};
 
+use crate::{CacheExport, CacheLocation};
+
 /// One build.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -31,6 +33,10 @@ pub struct Request {
     pub no_cache: bool,
     /// The stages whose steps run whatever the cache has.
     pub no_cache_filter: Vec<String>,
+    /// `--cache-from`: where else steps may be found.
+    pub cache_from: Vec<CacheLocation>,
+    /// `--cache-to`: where steps are written to.
+    pub cache_to: Vec<CacheExport>,
     /// Ask registries for base images that are here under their name.
     pub pull: bool,
     /// `--secret`.

@@ -19,11 +19,24 @@ impl Store {
         parent: Option<&SnapshotId>,
         chain: &ChainId,
     ) -> Result<Snapshot> {
-        let id = SnapshotId::chain(chain);
-        if let Some(known) = self.snapshot(&id)? {
+        self.unpack_as(descriptor, diff_id, parent, &SnapshotId::chain(chain))
+    }
+
+    /// The same under another name: for a layer that is not an image's.
+    ///
+    /// # Errors
+    /// As [`Store::unpack`].
+    pub fn unpack_as(
+        &self,
+        descriptor: &Descriptor,
+        diff_id: &DiffId,
+        parent: Option<&SnapshotId>,
+        id: &SnapshotId,
+    ) -> Result<Snapshot> {
+        if let Some(known) = self.snapshot(id)? {
             return Ok(known);
         }
-        let unpacked = self.unpack_blob(descriptor, diff_id, parent, &id);
+        let unpacked = self.unpack_blob(descriptor, diff_id, parent, id);
         if matches!(unpacked, Err(Error::Tar { .. } | Error::DiffId { .. })) {
             self.distrust(descriptor)?;
         }

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
+use archipel_build::{CacheExport, CacheLocation};
 use archipel_oci::{Platform, Reference};
 
 use super::builders::Builders;
 use super::shared;
 use crate::environment::Environment;
 use crate::errors::{Error, status};
-use crate::flags::{request, unsupported, value};
+use crate::flags::{cache, request, unsupported, value};
+use crate::render::checks::Warnings;
 use crate::render::{self, Progress, View, result};
 
 /// Build an image from a Dockerfile, for one platform or many at once.
@@ -124,12 +126,12 @@ pub(crate) struct Args {
     /// Accepted for docker's sake while it is disabled
     #[arg(long, hide = true, value_parser = unsupported::disabled)]
     pub(crate) attest: Vec<()>,
-    /// Not there yet
-    #[arg(long, hide = true, value_parser = unsupported::external_cache)]
-    pub(crate) cache_from: Vec<()>,
-    /// Not there yet
-    #[arg(long, hide = true, value_parser = unsupported::external_cache)]
-    pub(crate) cache_to: Vec<()>,
+    /// Cache to look for steps in: REGISTRY/NAME:TAG, type=registry,ref=.. or type=local,src=FOLDER
+    #[arg(long, value_parser = cache::import, value_name = "CACHE")]
+    pub(crate) cache_from: Vec<CacheLocation>,
+    /// Cache to write steps to: type=registry,ref=..[,mode=max] or type=local,dest=FOLDER[,mode=max]
+    #[arg(long, value_parser = cache::export, value_name = "CACHE")]
+    pub(crate) cache_to: Vec<CacheExport>,
 }
 
 impl Args {
@@ -149,9 +151,11 @@ pub(super) fn run(args: Args, environment: &Environment) -> Result<u8, Error> {
     let request = &resolved.request;
     let progress = if args.quiet { Progress::Quiet } else { environment.progress(args.progress)? };
     let view = View::new(progress, request.platforms.len(), environment);
-    let sink = view.sink();
+    let warnings = Warnings::default();
+    let sink = warnings.listen(view.sink());
     let built = shared::on_engine(environment, |engine| async move { engine.build(request, &sink).await });
     view.finish(built.as_ref().ok());
+    warnings.finish(progress);
     let built = built?;
     let id = result::image_id(&built);
     if let Some(path) = &args.metadata_file {

@@ -38,6 +38,8 @@ pub(crate) fn resolve(args: &BuildArgs, environment: &Environment) -> Result<Res
         outputs: outputs(args)?,
         no_cache: args.no_cache,
         no_cache_filter: args.no_cache_filter.clone(),
+        cache_from: args.cache_from.clone(),
+        cache_to: args.cache_to.clone(),
         pull: args.pull,
         secrets: each("--secret", &args.secret, |text| secret::parse(text, environment))?,
         ssh: each("--ssh", &args.ssh, |text| secret::ssh(text, environment))?,

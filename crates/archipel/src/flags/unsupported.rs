@@ -18,8 +18,3 @@ pub(crate) fn disabled(text: &str) -> Result<(), String> {
         pairs(text)?.iter().any(|(key, value)| key == "disabled" && value.as_deref().and_then(boolean) == Some(true));
     if off { Ok(()) } else { Err("attestations are not supported yet".into()) }
 }
-
-/// `--cache-from` and `--cache-to`.
-pub(crate) fn external_cache(text: &str) -> Result<(), String> {
-    Err(format!("external caches (`{text}`) are not supported yet; the local cache is always used"))
-}

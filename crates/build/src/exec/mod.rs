@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
+use archipel_oci::Digest;
 use archipel_store::SnapshotId;
 
 use crate::cancel::Cancel;
@@ -29,6 +30,8 @@ use key::Records as _;
 /// What a node made.
 #[derive(Clone, Debug)]
 pub(crate) struct Output {
+    /// Under which the cache has it.
+    pub(crate) key: Digest,
     pub(crate) snapshot: SnapshotId,
     /// Seconds since 1970 when it was made; the same again when it comes from the cache.
     pub(crate) created: i64,
@@ -96,7 +99,14 @@ impl Executor {
         if !node.no_cache
             && let Some(record) = self.engine.store.cached(&key)?
         {
-            self.finish(id, record);
+            self.finish(id, key, record);
+            return Ok(true);
+        }
+        if !node.no_cache
+            && let Some(record) = self.imported(&key, &node.root).await?
+        {
+            self.engine.store.remember(&key, &record)?;
+            self.finish(id, key, record);
             return Ok(true);
         }
         let parent = self.materialize(&node.root).await?;
@@ -108,12 +118,12 @@ impl Executor {
         }
         let record = Record { snapshot: made, created: self.now };
         self.engine.store.remember(&key, &record)?;
-        self.finish(id, record);
+        self.finish(id, key, record);
         Ok(false)
     }
 
-    fn finish(&self, id: NodeId, record: Record) {
-        let output = Output { snapshot: record.snapshot, created: record.created, at: Instant::now() };
+    fn finish(&self, id: NodeId, key: Digest, record: Record) {
+        let output = Output { key, snapshot: record.snapshot, created: record.created, at: Instant::now() };
         // A node runs once, so nothing is there yet.
         let _ = self.outputs[id.0].set(output);
     }
