@@ -132,7 +132,10 @@ impl WorkTree {
     /// # Errors
     /// Git refuses.
     pub fn paths(&self) -> Result<Vec<String>, GitError> {
-        Ok(lines(&self.ask(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"])?))
+        let mut paths =
+            lines(&self.ask(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"])?);
+        paths.sort();
+        Ok(paths)
     }
 
     /// The files that are part of the repository, for `untracked`.

@@ -1,6 +1,6 @@
 //! `.gitlab-ci.yml`: read, expanded, planned, and run in containers of our own.
 //!
-//! What a pipeline goes through:
+//! [`Project`] is the way in: it finds the repository, reads its pipeline, plans it and prepares a run. What a pipeline goes through:
 //!
 //! 1. [`parse`]: the text and what it includes become a [`Pipeline`] of checked [`job::Job`]s. `yaml` reads as Ruby's Psych does,
 //!    `include` and `extends` put files and jobs over each other, `reader` and `job` make types of it. Every finding has a
@@ -24,10 +24,12 @@ pub mod mask;
 mod pipeline;
 mod plan;
 pub mod predefined;
+mod project;
 mod reader;
 pub mod run;
 mod schedule;
 pub mod script;
+pub mod secret;
 mod slug;
 mod span;
 mod variable;
@@ -39,6 +41,7 @@ pub use include::Files;
 pub use pipeline::{Parsed, Pipeline, parse};
 pub use plan::{Facts, Plan, PlannedJob, Unplanned};
 pub use predefined::{Ref, Registry, Repository};
+pub use project::{Error, FILE, Given, Project};
 pub use schedule::{Schedule, Skip, State};
 pub use slug::{environment_slug, slug};
 pub use span::{Source, Sources, Span, Spanned};

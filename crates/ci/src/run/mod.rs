@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use archipel_build::Engine;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+pub use tokio_util::sync::CancellationToken;
 
 pub use event::{Event, JobId, Outcome, Section, Sink};
 pub use request::{DEFAULT_TIMEOUT, Request};
