@@ -26,6 +26,7 @@ pub struct Engine {
     qemu: Arc<[PathBuf]>,
     emulation: Arc<OnceLock<Arc<Emulation>>>,
     pub(crate) images: Arc<crate::image::Images>,
+    pub(crate) sources: Arc<crate::source::Sources>,
 }
 
 /// What a build made.
@@ -69,6 +70,7 @@ impl Engine {
             qemu: qemu.into(),
             emulation: Arc::default(),
             images: Arc::default(),
+            sources: Arc::default(),
         }
     }
 

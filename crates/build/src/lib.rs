@@ -36,6 +36,8 @@ mod pull;
 mod push;
 mod request;
 mod schedule;
+mod source;
+mod ssh;
 mod steps;
 mod transfer;
 mod tree;

@@ -16,6 +16,9 @@ use crate::tree::{Destination, Match, Ownership, View, select};
 /// The most that is read of `/etc/passwd` and `/etc/group`.
 const MAX_ACCOUNTS: u64 = 4 * 1024 * 1024;
 
+/// The mode of a file that stands in the Dockerfile (reference: "COPY", here-documents).
+const INLINE_MODE: u32 = 0o644;
+
 pub(super) async fn copy(
     executor: Arc<Executor>,
     op: &CopyOp,
@@ -83,7 +86,7 @@ fn write(
         match item {
             Item::Path(_) => paths(op, from, matches, root, many, &mut destination)?,
             Item::Inline { name, content } => {
-                destination.write(&op.dest, OsStr::new(name), many, content.as_bytes())?;
+                destination.write(&op.dest, OsStr::new(name), many, INLINE_MODE, None, &mut content.as_bytes())?;
             }
             Item::Http { .. } | Item::Git(_) => {
                 if let Some(fetched) = fetched {

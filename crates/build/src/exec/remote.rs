@@ -1,42 +1,88 @@
 //! What ADD takes from elsewhere: files of the web and git repositories.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::Executor;
+use super::{Executor, archive};
 use crate::Error;
 use crate::plan::{CopyOp, Item, NodeId};
-use crate::tree::Destination;
+use crate::source::{GitTree, HttpFile};
+use crate::tree::{Destination, Selection, View, select};
+
+/// The mode of a file that comes from a URL (reference: "ADD").
+const URL_MODE: u32 = 0o600;
 
 /// Something that was fetched and is here now.
 #[derive(Debug)]
-pub(super) enum Fetched {}
+pub(super) enum Fetched {
+    Http { file: HttpFile, name: String },
+    Git(GitTree),
+}
 
 impl Executor {
-    /// What a key says of an item: its content, however it came.
+    /// What a key says of an item: its content, however it came. A repository is not fetched for that.
     pub(super) async fn remote_key(self: &Arc<Self>, item: &Item, op: &CopyOp, id: NodeId) -> Result<Value, Error> {
-        self.fetched(item, op, id).await.map(|_| json!(null))
+        let told = |e| self.in_step(e, id);
+        match item {
+            Item::Path(_) | Item::Inline { .. } => Ok(Value::Null),
+            Item::Http { url, file_name } => {
+                let file = self.engine.http_file(url, op.checksum.as_deref(), &self.request).await.map_err(told)?;
+                Ok(json!({ "http": file.digest, "name": file_name, "modified": file.modified }))
+            }
+            Item::Git(git) => {
+                let commit = self.engine.git_commit(git, op.checksum.as_deref(), &self.request).await.map_err(told)?;
+                Ok(json!({ "git": commit.key(git) }))
+            }
+        }
     }
 
     /// Fetches an item, if it is one to fetch.
     pub(super) async fn fetched(
         self: &Arc<Self>,
         item: &Item,
-        _op: &CopyOp,
+        op: &CopyOp,
         id: NodeId,
     ) -> Result<Option<Fetched>, Error> {
+        let told = |e| self.in_step(e, id);
         match item {
             Item::Path(_) | Item::Inline { .. } => Ok(None),
-            Item::Http { url, .. } => Err(self.step_failed(id, format!("ADD {url}: not supported yet"), String::new())),
-            Item::Git(git) => Err(self.step_failed(id, format!("ADD {}: not supported yet", git.text), String::new())),
+            Item::Http { url, file_name } => {
+                let file = self.engine.http_file(url, op.checksum.as_deref(), &self.request).await.map_err(told)?;
+                Ok(Some(Fetched::Http { file, name: file_name.clone() }))
+            }
+            Item::Git(git) => {
+                let commit = self.engine.git_commit(git, op.checksum.as_deref(), &self.request).await.map_err(told)?;
+                let tree = self.engine.git_tree(git, &commit, &self.request).await.map_err(told)?;
+                Ok(Some(Fetched::Git(tree)))
+            }
         }
     }
 }
 
 impl Fetched {
-    pub(super) fn write(&self, _: &CopyOp, _: &Path, _: bool, _: &mut Destination) -> Result<(), Error> {
-        match *self {}
+    pub(super) fn write(&self, op: &CopyOp, root: &Path, many: bool, to: &mut Destination) -> Result<(), Error> {
+        match self {
+            Self::Git(tree) => {
+                let view = View::open(&tree.path, None, false)?;
+                let excludes = op.selection.excludes.clone();
+                let matches = select(&view, "/", &Selection { parents: false, excludes })?;
+                to.copy(&view, &matches, &op.dest, many)
+            }
+            Self::Http { file, name } => {
+                let told = || Error::io(file.path.display().to_string());
+                let mut content = File::open(&file.path).map_err(told())?;
+                if op.unpack_urls
+                    && let Some(kind) = archive::kind(&content)?
+                {
+                    let folder = to.make_dirs(Path::new(&op.dest))?;
+                    return archive::unpack(content, kind, &root.join(folder));
+                }
+                std::io::Seek::rewind(&mut content).map_err(told())?;
+                to.write(&op.dest, name.as_ref(), many, URL_MODE, Some(file.modified.unwrap_or(0)), &mut content)
+            }
+        }
     }
 }

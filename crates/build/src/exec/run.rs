@@ -8,17 +8,24 @@ use std::sync::{Arc, Mutex};
 use archipel_sandbox as sandbox;
 use archipel_store::{Draft, SnapshotId};
 
+use archipel_dockerfile::SshMount;
+
 use super::mount::Opened;
 use super::{Executor, blocking};
 use crate::event::Stream;
 use crate::plan::{CacheMount, MountOp, NetworkMode, NodeId, Op, RunOp, SecretMount, Sharing};
 use crate::request::SecretSource;
+use crate::ssh::Socket;
 use crate::{Error, Event};
 
 /// How many lines of a failed step's output its error repeats.
 const TAIL_LINES: usize = 20;
 /// The longest line of them.
 const TAIL_WIDTH: usize = 2000;
+
+/// The mode of an agent's socket, and where it comes (reference: "RUN --mount=type=ssh").
+const SOCKET_MODE: u32 = 0o600;
+const SOCKET_TARGET: &str = "/run/buildkit/ssh_agent";
 
 /// What a RUN step holds while it runs.
 struct Mounts {
@@ -28,6 +35,7 @@ struct Mounts {
     _opened: Vec<Opened>,
     _private: Vec<Draft>,
     _locks: Vec<tokio::sync::OwnedMutexGuard<()>>,
+    sockets: Vec<Socket>,
 }
 
 pub(super) async fn run(
@@ -181,7 +189,7 @@ impl Tail {
 
 async fn collect(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Mounts, Error> {
     let mut mounts =
-        Mounts { list: Vec::new(), env: Vec::new(), _opened: Vec::new(), _private: Vec::new(), _locks: Vec::new() };
+        Mounts { list: Vec::new(), env: Vec::new(), _opened: Vec::new(), _private: Vec::new(), _locks: Vec::new(), sockets: Vec::new() };
     for mount in &op.mounts {
         match mount {
             MountOp::Bind { from, source, target, writable } => {
@@ -214,10 +222,7 @@ async fn collect(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Mounts,
                 gid: 0,
             }),
             MountOp::Secret(secret) => secret_mount(exec, secret, id, &mut mounts)?,
-            MountOp::Ssh(ssh) => {
-                let reason = format!("--mount=type=ssh,id={} is not supported yet", ssh.id);
-                return Err(exec.step_failed(id, reason, String::new()));
-            }
+            MountOp::Ssh(ssh) => ssh_mount(exec, ssh, id, &mut mounts).await?,
         }
     }
     Ok(mounts)
@@ -264,6 +269,28 @@ async fn cache_mount(
         target: cache.target.clone(),
         read_only: cache.read_only,
     });
+    Ok(())
+}
+
+async fn ssh_mount(exec: &Executor, ssh: &SshMount, id: NodeId, mounts: &mut Mounts) -> Result<(), Error> {
+    let (owner, mode) = ((ssh.uid.unwrap_or(0), ssh.gid.unwrap_or(0)), ssh.mode.unwrap_or(SOCKET_MODE));
+    let socket = exec.engine.ssh_socket(&exec.request, &ssh.id, owner, mode).await.map_err(|e| exec.in_step(e, id))?;
+    let Some(socket) = socket else {
+        if ssh.required {
+            let reason = format!("unset ssh forward key {}: give it with --ssh {}", ssh.id, ssh.id);
+            return Err(exec.step_failed(id, reason, String::new()));
+        }
+        return Ok(());
+    };
+    let target = match &ssh.target {
+        Some(target) => target.clone(),
+        None => format!("{SOCKET_TARGET}.{}", mounts.sockets.len()),
+    };
+    if mounts.sockets.is_empty() {
+        mounts.env.push(("SSH_AUTH_SOCK".into(), target.clone()));
+    }
+    mounts.list.push(sandbox::Mount::Bind { source: socket.path().to_owned(), target, read_only: false });
+    mounts.sockets.push(socket);
     Ok(())
 }
 

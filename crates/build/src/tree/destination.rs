@@ -82,12 +82,21 @@ impl Destination {
         Ok(())
     }
 
-    /// Writes a file from memory (a heredoc, or a download's small cousin).
-    pub(crate) fn write(&mut self, dest: &str, name: &OsStr, many: bool, content: &[u8]) -> Result<(), Error> {
+    /// Writes a file that comes from no tree: a heredoc, a download. Without a time it gets the build's.
+    pub(crate) fn write(
+        &mut self,
+        dest: &str,
+        name: &OsStr,
+        many: bool,
+        mode: u32,
+        time: Option<i64>,
+        content: &mut dyn std::io::Read,
+    ) -> Result<(), Error> {
         let target = self.file_target(dest, name, many)?;
-        let (mode, (uid, gid)) = (self.mode(0o644, false), self.ownership.owner.unwrap_or((0, 0)));
-        let write = |file: &mut File| std::io::Write::write_all(file, content);
-        self.create(&target, mode, (uid, gid), self.now, write).map_err(|e| Error::Io {
+        let (mode, (uid, gid)) = (self.mode(mode, false), self.ownership.owner.unwrap_or((0, 0)));
+        let time = time.map_or(self.now, |seconds| Timespec { tv_sec: seconds, tv_nsec: 0 });
+        let write = |file: &mut File| std::io::copy(content, file).map(drop);
+        self.create(&target, mode, (uid, gid), time, write).map_err(|e| Error::Io {
             what: format!("write {}", Path::new("/").join(&target).display()),
             source: e,
         })
