@@ -1,14 +1,21 @@
 //! Archives that ADD unpacks, known by their content and not by their name.
 
 use std::fs::File;
-use std::io::{Read, Seek as _};
+use std::io::{BufReader, Read, Seek as _};
 use std::path::Path;
 
 use archipel_store::layer;
+use bzip2::read::MultiBzDecoder;
+use lzma_rust2::XzReader;
 use rustix::fs::{Mode, OFlags, openat};
 
 use crate::Error;
 use crate::tree::{Destination, Match};
+
+/// Compressed bytes read at once.
+const BUFFER: usize = 64 * 1024;
+/// KiB that unpacking xz may take. The archive says how many it needs; `xz -9` means 65 MiB.
+const MAX_XZ_MEMORY: u32 = 256 * 1024;
 
 /// How an archive is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +49,7 @@ pub(crate) fn kind(file: &File) -> Result<Option<Kind>, Error> {
     };
     at.rewind().map_err(read)?;
     let mut inner = [0; 512];
-    let Ok(mut reader) = decompress(at.try_clone().map_err(read)?, kind) else { return Ok(Some(kind)) };
+    let Ok(mut reader) = decompress(at.try_clone().map_err(read)?, kind) else { return Ok(None) };
     Ok((reader.read_exact(&mut inner).is_ok() && is_tar(&inner)).then_some(kind))
 }
 
@@ -60,8 +67,9 @@ fn decompress(file: File, kind: Kind) -> Result<Box<dyn Read>, Error> {
     Ok(match kind {
         Kind::Plain => Box::new(file),
         Kind::Gzip | Kind::Zstd => layer::decompress(file).map_err(io)?,
-        Kind::Bzip2 => return Err(Error::Request("archives compressed by bzip2 are not supported yet".into())),
-        Kind::Xz => return Err(Error::Request("archives compressed by xz are not supported yet".into())),
+        // Tools that compress on several processors write several streams, one after the other.
+        Kind::Bzip2 => Box::new(MultiBzDecoder::new(BufReader::with_capacity(BUFFER, file))),
+        Kind::Xz => Box::new(XzReader::new_mem_limit(BufReader::with_capacity(BUFFER, file), true, MAX_XZ_MEMORY)),
     })
 }
 
@@ -73,12 +81,7 @@ pub(crate) fn unpack(mut file: File, kind: Kind, folder: &Path) -> Result<(), Er
 }
 
 /// Unpacks a source if it is an archive, and says whether it was one.
-pub(super) fn extract(
-    found: &Match,
-    root: &Path,
-    dest: &str,
-    destination: &mut Destination,
-) -> Result<bool, Error> {
+pub(super) fn extract(found: &Match, root: &Path, dest: &str, destination: &mut Destination) -> Result<bool, Error> {
     let place = found.place();
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = openat(&place.dir, place.name.as_os_str(), flags, Mode::empty())
@@ -91,4 +94,79 @@ pub(super) fn extract(
     let folder = destination.make_dirs(Path::new(dest))?;
     unpack(file, kind, &root.join(folder))?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::io::Write as _;
+
+    /// `xz -9` of a tar with the file `f`, which holds `hello`; and of `hello` alone.
+    const TAR_XZ: &[u8] = b"\
+        \xfd\x37\x7a\x58\x5a\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01\x1c\x00\x00\x00\x10\xcf\x58\xcc\xe0\x27\xff\
+        \x00\x65\x5d\x00\x33\x00\x33\x50\x18\x68\x89\x83\x01\xdc\xe2\x6e\x21\x05\x57\x35\x38\x10\xc9\xce\x79\x58\x54\
+        \x6e\x92\x01\xc0\x69\x94\x24\x2b\x2f\xfc\x19\xcd\xe7\xc1\x54\xa8\xe8\xb6\x27\x56\xd9\x22\xc9\x0e\xf2\xf1\x19\
+        \x47\xe1\x4c\xae\x1a\x19\x68\xb2\x62\xad\x0d\xf2\xdb\x8e\x22\x6b\x93\xdf\xdc\x5f\xaf\xc9\xba\xfe\x60\x5c\x86\
+        \xde\x79\xed\x52\x7b\x72\x92\xe5\x6c\x32\x08\x8c\x4d\xe0\x86\x61\xdf\x53\xf7\xc9\x51\x34\x67\x00\x00\x00\x00\
+        \x00\xe0\x3f\x98\x12\x9b\x11\xdc\x3a\x00\x01\x81\x01\x80\x50\x00\x00\x9b\xa2\x3c\xaa\xb1\xc4\x67\xfb\x02\x00\
+        \x00\x00\x00\x04\x59\x5a";
+    const TEXT_XZ: &[u8] = b"\
+        \xfd\x37\x7a\x58\x5a\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01\x16\x00\x00\x00\x74\x2f\xe5\xa3\x01\x00\x04\
+        \x68\x65\x6c\x6c\x6f\x00\x00\x00\x00\xb1\x37\xb9\xdb\xe5\xda\x1e\x9b\x00\x01\x1d\x05\xb8\x2d\x80\xaf\x1f\xb6\
+        \xf3\x7d\x01\x00\x00\x00\x00\x04\x59\x5a";
+
+    fn tar() -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_ustar();
+        header.set_size(5);
+        header.set_mode(0o4755);
+        builder.append_data(&mut header, "f", &b"hello"[..]).unwrap();
+        builder.into_inner().unwrap()
+    }
+
+    fn bzip2(bytes: &[u8]) -> Vec<u8> {
+        let mut packed = Vec::new();
+        let level = bzip2::Compression::best();
+        bzip2::read::BzEncoder::new(bytes, level).read_to_end(&mut packed).unwrap();
+        packed
+    }
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file.rewind().unwrap();
+        file
+    }
+
+    #[test]
+    fn archives_are_known_by_content() {
+        let tar = tar();
+        let halves = [bzip2(&tar[..700]), bzip2(&tar[700..])].concat();
+        for (bytes, expected) in [
+            (tar.clone(), Some(Kind::Plain)),
+            (bzip2(&tar), Some(Kind::Bzip2)),
+            (halves, Some(Kind::Bzip2)),
+            (TAR_XZ.to_vec(), Some(Kind::Xz)),
+            (TEXT_XZ.to_vec(), None),
+            (bzip2(b"hello"), None),
+            (b"BZh9 is how a text may begin".to_vec(), None),
+            (Vec::new(), None),
+        ] {
+            let found = kind(&file(&bytes)).unwrap();
+            assert_eq!(found, expected);
+            let Some(kind) = found else { continue };
+            let folder = tempfile::tempdir().unwrap();
+            unpack(file(&bytes), kind, folder.path()).unwrap();
+            assert_eq!(fs::read_to_string(folder.path().join("f")).unwrap(), "hello");
+        }
+    }
+
+    #[test]
+    fn a_damaged_archive_is_an_error() {
+        let mut bytes = TAR_XZ.to_vec();
+        bytes.truncate(bytes.len() - 40);
+        let folder = tempfile::tempdir().unwrap();
+        assert!(unpack(file(&bytes), Kind::Xz, folder.path()).is_err());
+    }
 }
