@@ -14,7 +14,7 @@ use crate::engine::warn;
 use crate::image::BaseImage;
 use crate::progress::Work;
 use crate::steps::Steps;
-use crate::{Engine, Error, How, Request, Sink};
+use crate::{Engine, Error, How, Request, Sink, check};
 
 /// What runtimes take where an image does not say (docker's, which it also writes into images made from scratch).
 pub(super) const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -117,10 +117,27 @@ impl<'a> Planner<'a> {
             epoch = epoch_of(self.request, &globals)?;
             let mut walk = Walk { platform: platform.clone(), globals, states: HashMap::new() };
             let state = self.stage(&mut walk, target).await?;
+            if targets.is_empty() {
+                self.check(&walk, target)?;
+            }
             targets.push(self.result(platform, &state));
         }
         self.tell_unused();
         Ok(Planned { plan: self.plan, contexts: self.contexts, targets, epoch })
+    }
+
+    /// Tells what the rules find. They are the same for every platform.
+    fn check(&self, walk: &Walk, target: usize) -> Result<(), Error> {
+        let base = |(index, state): (&usize, &Arc<State>)| Some((*index, state.base.as_ref()?.config.clone()));
+        let bases = walk.states.iter().filter_map(base).collect();
+        let subject = dockerfile::Subject {
+            dockerfile: &self.dockerfile,
+            globals: &walk.globals,
+            target: Some(target),
+            ignore: self.loaded.tree.ignore.as_deref(),
+            bases: &bases,
+        };
+        check::tell(&subject, self.request, &self.loaded.text, self.sink).map_err(|e| self.wrong(e))
     }
 
     fn result(&self, platform: Platform, state: &State) -> StageResult {

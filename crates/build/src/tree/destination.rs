@@ -67,7 +67,9 @@ impl Destination {
         let directory = many || dest.ends_with('/') || matches!(self.stat(Path::new(dest)), Some(s) if is_dir(&s));
         for found in matches {
             let target = if found.is_dir() {
-                self.make_top(Path::new(dest))?
+                // A source's contents are copied, not itself: where their directory is made, it is like every other that is made
+                // on the way (BuildKit).
+                self.make_dirs(Path::new(dest))?
             } else if directory {
                 self.make_dirs(Path::new(dest))?.join(&found.name)
             } else {
@@ -112,21 +114,8 @@ impl Destination {
         self.resolve(path)
     }
 
-    /// The directory that a source's contents come into. The source's own owner and mode are not theirs: where it is made, it
-    /// is root's and 0755 like every directory that is made on the way (BuildKit). `--chmod` reaches it all the same.
-    fn make_top(&mut self, dest: &Path) -> Result<PathBuf, Error> {
-        let there = self.stat(dest).is_some();
-        let real = self.make_dirs(dest)?;
-        if let (false, Some(mode)) = (there, &self.ownership.mode) {
-            let mode = Mode::from_raw_mode(mode.apply(0o755, true));
-            let dir = self.dir(&real).map_err(|e| failed(&real, e))?;
-            fchmod(&*dir, mode).map_err(|e| failed(&real, e))?;
-        }
-        Ok(real)
-    }
-
-    /// Makes a directory and those above it, and says where it really is (from the root, without links). What is made is
-    /// 0755 and the instruction's owner's, or root's.
+    /// Makes a directory and those above it, and says where it really is (from the root, without links). What is made
+    /// has the owner and mode of the instruction, else root's and 0755.
     pub(crate) fn make_dirs(&mut self, path: &Path) -> Result<PathBuf, Error> {
         self.follow(path, true)
     }
@@ -182,7 +171,7 @@ impl Destination {
         let (uid, gid) = self.ownership.owner.unwrap_or((0, 0));
         let fd = openat(&*dir, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
         fchown(&fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-        fchmod(&fd, Mode::from_raw_mode(0o755))?;
+        fchmod(&fd, Mode::from_raw_mode(self.mode(0o755, true)))?;
         self.times.insert(parent.join(name), self.now);
         Ok(())
     }

@@ -143,7 +143,7 @@ fn what_is_wrong_with_values() {
         ("EXPOSE 9-8", "invalid range"),
         ("STOPSIGNAL SIGNOT", "invalid signal: SIGNOT"),
         ("COPY --chmod=999 a b", "invalid chmod"),
-        ("ADD --checksum=sha256:x http://h/a b", "invalid checksum"),
+        ("ADD --checksum=sha256:x http://h/a b", "invalid checksum digest format"),
         ("ADD --checksum=sha256:x a b", "requires HTTP(S) or Git"),
         ("LABEL a=${B:?needed}", "needed"),
     ] {

@@ -1,5 +1,7 @@
 //! COPY and ADD.
 
+use archipel_oci::DigestError;
+
 use crate::chmod::Chmod;
 use crate::diagnostic::Diagnostic;
 use crate::instruction::{Add, Copy, Transfer, Word};
@@ -106,7 +108,14 @@ fn checksum_fits(text: &str, word: &Word, sources: &[AddSource]) -> Result<(), D
         AddSource::Path(_) => Err(wrong("checksum requires HTTP(S) or Git sources".into())),
         AddSource::Http { .. } => match text.parse::<archipel_oci::Digest>() {
             Ok(_) => Ok(()),
-            Err(e) => Err(wrong(format!("invalid checksum: {e}")).help("write --checksum=sha256: and 64 hexadecimal digits")),
+            Err(e) => {
+                // The words are those of BuildKit's library, which people search for.
+                let what = match e {
+                    DigestError::Form(_) => "invalid checksum digest format",
+                    DigestError::Algorithm(_) => "unsupported digest algorithm",
+                };
+                Err(wrong(format!("{what}: {text}")).help("write --checksum=sha256: and 64 hexadecimal digits"))
+            }
         },
         AddSource::Git(_) if text.len() >= 4 && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) => Ok(()),
         AddSource::Git(_) => {
