@@ -43,8 +43,7 @@ struct Typed {
 /// The program.
 pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
     let (surface, arguments) = Surface::of(arguments);
-    let wants_to_run =
-        arguments.iter().skip(1).find(|a| !a.as_encoded_bytes().starts_with(b"-")).is_some_and(|a| a == "run");
+    let wants_to_run = wants_to_run(&arguments);
     let typed = match parse(surface, arguments) {
         Ok(typed) => typed,
         // Help and version come this way too, with status 0; clap's own status for a wrong command line is ours.
@@ -69,6 +68,12 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
             ExitCode::from(if runs_a_container { error.status_of_run() } else { error.status() })
         }
     }
+}
+
+/// Whether a command line is about a container, whatever is wrong with it.
+fn wants_to_run(arguments: &[OsString]) -> bool {
+    let mut words = arguments.iter().skip(1).filter(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    words.find(|word| *word != "container").is_some_and(|word| word == "run")
 }
 
 fn parse(surface: Surface, arguments: Vec<OsString>) -> Result<Typed, clap::Error> {

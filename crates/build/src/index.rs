@@ -12,6 +12,7 @@ use archipel_oci::{
     Descriptor, Digest, Document, ImageConfig, Index, Manifest, Platform, RawManifest, Reference, is_attestation,
     media_type,
 };
+use futures_util::future::try_join_all;
 
 use crate::image::parse;
 use crate::parts::{Blob, Parts, blobs_of};
@@ -80,7 +81,7 @@ impl IndexSource {
         self.manifest.is_index()
     }
 
-    /// The index that it is, with some of its members replaced or taken away.
+    /// The index that it is; one without anything in it where it is none.
     fn index(&self) -> Result<Index, Error> {
         match parse(&self.reference, &self.manifest)? {
             Document::Index(index) => Ok(*index),
@@ -199,6 +200,11 @@ impl Engine {
         let mut entries = Vec::new();
         self.flatten(reference, manifest.clone(), None, &mut entries).await?;
         Ok(IndexSource { reference: reference.clone(), manifest, entries })
+    }
+
+    /// Asks for several sources at once; they come back in their order.
+    pub async fn index_sources(&self, references: &[Reference]) -> Result<Vec<IndexSource>, Error> {
+        try_join_all(references.iter().map(|reference| self.index_source(reference))).await
     }
 
     /// What a name stands for now; nothing if it is gone.

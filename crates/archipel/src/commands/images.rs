@@ -102,7 +102,7 @@ impl Row {
         };
         let digest = &image.descriptor.digest;
         Ok(Self {
-            repository: repository.to_owned(),
+            repository: if shared::is_unnamed(image) { "<none>".to_owned() } else { repository.to_owned() },
             tag: image.reference.tag().unwrap_or("<none>").to_owned(),
             digest: digest.to_string(),
             id: if whole { digest.to_string() } else { digest.short().to_owned() },

@@ -8,7 +8,7 @@ use archipel_oci::{Descriptor, Document, Reference};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{index, shared};
+use super::shared;
 use crate::environment::Environment;
 use crate::errors::{Error, status};
 use crate::flags::value;
@@ -96,7 +96,7 @@ fn create(args: Create, environment: &Environment) -> Result<u8, Error> {
     }
     let (names, sources, append, dry_run) = (&names, &sources, args.append, args.dry_run);
     let index = shared::on_engine_shown(environment, args.progress, |engine, sink| async move {
-        let found = index::gather(&engine, sources).await?;
+        let found = engine.index_sources(sources).await?;
         let index = match names.first().filter(|_| append) {
             Some(target) => NewIndex::extended(&engine.index_source(target).await?, &found, annotations)?,
             None => NewIndex::of(&found, annotations)?,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use archipel_build::{Engine, IndexSource, NewIndex};
+use archipel_build::{Engine, NewIndex};
 use archipel_oci::{Digest, Platform, Reference, is_attestation};
 use clap::Subcommand;
 
@@ -87,7 +87,7 @@ pub(super) fn run(command: Command, environment: &Environment) -> Result<u8, Err
             let names: Vec<Reference> = std::iter::once(create.target).chain(create.tag).collect();
             let annotations = create.annotation.into_iter().collect();
             let make = async |engine: &Engine| {
-                let sources = gather(engine, &create.sources).await?;
+                let sources = engine.index_sources(&create.sources).await?;
                 NewIndex::of(&sources, annotations)
             };
             publish(environment, &names, &create.how, make)
@@ -98,7 +98,7 @@ pub(super) fn run(command: Command, environment: &Environment) -> Result<u8, Err
             let annotations: BTreeMap<String, String> = add.annotation.into_iter().collect();
             let make = async |engine: &Engine| {
                 let found = engine.index_source(&target).await?;
-                NewIndex::extended(&found, &gather(engine, &add.sources).await?, annotations)
+                NewIndex::extended(&found, &engine.index_sources(&add.sources).await?, annotations)
             };
             publish(environment, std::slice::from_ref(&add.target), &add.how, make)
         }
@@ -132,15 +132,6 @@ fn member(text: &str) -> Result<Member, Error> {
         Ok(digest) => Ok(Member::Digest(digest)),
         Err(_) => value::platform(text).map(Member::Platform).map_err(Error::Usage),
     }
-}
-
-/// What sources stand for, in their order.
-pub(super) async fn gather(engine: &Engine, sources: &[Reference]) -> Result<Vec<IndexSource>, archipel_build::Error> {
-    let mut found = vec![];
-    for source in sources {
-        found.push(engine.index_source(source).await?);
-    }
-    Ok(found)
 }
 
 /// Makes an index and pushes it under its names, or shows it.

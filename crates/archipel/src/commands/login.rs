@@ -7,6 +7,7 @@ use archipel_remote::{Credentials, Secret};
 use super::shared;
 use crate::environment::Environment;
 use crate::errors::{Error, status};
+use crate::render::diagnostic;
 use crate::{prompt, render, runtime};
 
 /// A password longer than this is a mistake: somebody piped a file.
@@ -37,7 +38,10 @@ pub(super) fn run(args: Args, environment: &Environment) -> Result<u8, Error> {
         None => prompt::line("Username: ")?,
     };
     let secret = match args.password {
-        Some(password) => Secret::new(password),
+        Some(password) => {
+            diagnostic::warn("a password on the command line can be seen by other users of this machine: use --password-stdin");
+            Secret::new(password)
+        }
         None if args.password_stdin => from_stdin()?,
         None => prompt::secret("Password: ")?,
     };

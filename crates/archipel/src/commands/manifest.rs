@@ -133,7 +133,7 @@ fn create(args: &Create, lists: &Lists, environment: &Environment) -> Result<(),
         _ => {}
     }
     let insecure = insecure(args.insecure, args.sources.iter());
-    let found = on_engine(environment, &insecure, async |engine, _| super::index::gather(engine, &args.sources).await)?;
+    let found = on_engine(environment, &insecure, async |engine, _| engine.index_sources(&args.sources).await)?;
     for source in found {
         let digest = source.manifest.digest().clone();
         let known = list.sources.iter_mut().find(|known| known.reference == source.reference);
@@ -329,7 +329,7 @@ fn verbose(
 ) -> Result<Value, Error> {
     let sources = on_engine(environment, insecure, async |engine, _| {
         let members: Vec<Reference> = entries.iter().map(|entry| entry.origin.clone()).collect();
-        super::index::gather(engine, &members).await
+        engine.index_sources(&members).await
     })?;
     let mut shown = vec![];
     for (entry, source) in entries.iter().zip(&sources) {

@@ -11,15 +11,16 @@ use crate::errors::Error;
 pub(super) fn image(store: &Store, text: &str, platform: Option<&Platform>) -> Result<Value, Error> {
     let found = shared::stored_images(store, text)?;
     let Some(first) = found.first() else { return Err(Error::NoImage(text.to_owned())) };
-    let damaged = || Error::Usage(format!("{} is here only in part: pull it again", first.reference.familiar()));
+    let damaged = || Error::Usage(format!("{} is here only in part: pull it again", shared::familiar(first)));
     let top = &first.descriptor;
     let Some((manifest, config)) = variant(store, top, platform)? else {
         return Err(match platform {
-            Some(platform) => Error::Usage(format!("{} is not here for {platform}", first.reference.familiar())),
+            Some(platform) => Error::Usage(format!("{} is not here for {platform}", shared::familiar(first))),
             None => damaged(),
         });
     };
-    let names = with_id(store, top)?;
+    let mut names = with_id(store, top)?;
+    names.retain(|name| !shared::is_unnamed(name));
     let tags: Vec<String> =
         names.iter().filter(|i| i.reference.tag().is_some()).map(|i| i.reference.familiar()).collect();
     let mut digests: Vec<String> = vec![];

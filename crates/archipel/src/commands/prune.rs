@@ -5,7 +5,7 @@ use crate::environment::Environment;
 use crate::errors::{Error, status};
 use crate::render::{self, text};
 
-/// Remove the build cache, and what no image needs
+/// Remove the build cache, images without a name, and what no image needs
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Remove the images too
@@ -18,7 +18,11 @@ pub(crate) struct Args {
 
 /// Removes it.
 pub(super) fn run(args: &Args, environment: &Environment) -> Result<u8, Error> {
-    let freed = shared::store(environment)?.prune(args.all)?;
+    let store = shared::store(environment)?;
+    for image in store.images()?.iter().filter(|image| shared::is_unnamed(image)) {
+        store.untag(&image.reference)?;
+    }
+    let freed = store.prune(args.all)?;
     render::print(&format!("Total reclaimed space: {}\n", text::size(freed)))?;
     Ok(status::OK)
 }

@@ -24,7 +24,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Result<u8, Error> {
         let found = match shared::stored_images(&store, text) {
             Err(Error::NoImage(_)) if args.force => continue,
             Ok(found) if found.len() > 1 && !args.force => {
-                let names: Vec<String> = found.iter().map(|image| image.reference.familiar()).collect();
+                let names: Vec<String> = found.iter().map(shared::familiar).collect();
                 let names = names.join(", ");
                 Err(Error::Usage(format!("`{text}` has several names ({names}): give one of them, or --force")))
             }
@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Result<u8, Error> {
             Ok(found) => {
                 for image in found {
                     store.untag(&image.reference)?;
-                    render::print(&format!("Untagged: {}\n", image.reference.familiar()))?;
+                    render::print(&format!("Untagged: {}\n", shared::familiar(&image)))?;
                 }
             }
             Err(error) => failed = failed.or(Some(error)),

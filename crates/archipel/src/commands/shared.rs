@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 
-use archipel_build::{Engine, Sink};
-use archipel_oci::{DOCKER_HUB, Descriptor, Digest, RawManifest, Reference, ReferenceError};
+use archipel_build::{Engine, Sink, UNNAMED};
+use archipel_oci::{DOCKER_HUB, Descriptor, Digest, Document, RawManifest, Reference, ReferenceError};
 use archipel_remote::{Client, Options};
 use archipel_sandbox::probe::Probe;
 use archipel_store::{Image, Store};
@@ -55,8 +55,14 @@ pub(super) fn stored_images(store: &Store, text: &str) -> Result<Vec<Image>, Err
     }
     let id = text.strip_prefix("sha256:").unwrap_or(text);
     let is_id = id.len() >= 4 && id.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
-    let mut found: Vec<Image> =
-        all.into_iter().filter(|i| is_id && i.descriptor.digest.hex().starts_with(id)).collect();
+    let mut found = vec![];
+    for image in all.into_iter().filter(|_| is_id) {
+        let begins = |digest: &Digest| digest.hex().starts_with(id);
+        // Of an image for one platform docker's id is the config's digest, and ours what the name stands for.
+        if begins(&image.descriptor.digest) || config_of(store, &image)?.is_some_and(|digest| begins(&digest)) {
+            found.push(image);
+        }
+    }
     let first = found.first().map(|image| image.descriptor.digest.clone());
     if found.iter().any(|image| Some(&image.descriptor.digest) != first.as_ref()) {
         return Err(Error::Usage(format!("`{text}` is the beginning of several images' ids: give more of it")));
@@ -66,6 +72,24 @@ pub(super) fn stored_images(store: &Store, text: &str) -> Result<Vec<Image>, Err
     }
     found.sort_by_key(|image| image.reference.to_string());
     Ok(found)
+}
+
+fn config_of(store: &Store, image: &Image) -> Result<Option<Digest>, Error> {
+    let Some(raw) = stored_manifest(store, &image.descriptor)? else { return Ok(None) };
+    Ok(match raw.parse() {
+        Ok(Document::Manifest(manifest)) => Some(manifest.config.digest.clone()),
+        _ => None,
+    })
+}
+
+/// Whether an image is kept without a name.
+pub(super) fn is_unnamed(image: &Image) -> bool {
+    image.reference.name() == UNNAMED
+}
+
+/// What people call an image: its name, or its id where it has none.
+pub(super) fn familiar(image: &Image) -> String {
+    if is_unnamed(image) { image.descriptor.digest.to_string() } else { image.reference.familiar() }
 }
 
 /// The image that a person means: one of the store by name or id, else one of a registry by name.

@@ -32,8 +32,9 @@ fn help() {
       login     Log in to a registry, and keep the credentials where docker keeps them
       logout    Forget the credentials for a registry
       registry  Serve images to other machines
+      ci        Run the pipeline of a .gitlab-ci.yml
       du        Show what the store takes on disk
-      prune     Remove the build cache, and what no image needs
+      prune     Remove the build cache, images without a name, and what no image needs
       info      Show the version, where things are kept, and what this machine can run
       doctor    Try what this machine gives, and say how to mend what is missing
       version   Show the version
@@ -117,6 +118,12 @@ fn help_of_build() {
               Do not build: check the Dockerfile, or list its stages or arguments
           --check
               Short for --call=check
+          --cache-from <CACHE>
+              Cache to look for steps in: REGISTRY/NAME:TAG, type=registry,ref=.. or
+              type=local,src=FOLDER
+          --cache-to <CACHE>
+              Cache to write steps to: type=registry,ref=..[,mode=max] or
+              type=local,dest=FOLDER[,mode=max]
       -h, --help
               Show help
     [exit 0]
@@ -145,7 +152,7 @@ fn nothing_is_ignored() {
     ");
     insta::assert_snapshot!(run(&["build", "--cache-to=type=inline", "."]), @r"
     $ archipel build --cache-to=type=inline .
-    error: invalid value 'type=inline' for '--cache-to <CACHE_TO>': external caches (`type=inline`) are not supported yet; the local cache is always used
+    error: invalid value 'type=inline' for '--cache-to <CACHE>': type=inline is not supported yet: registry or local
 
     For more information, try '--help'.
     [exit 2]

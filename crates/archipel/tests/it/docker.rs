@@ -4,19 +4,19 @@ use archipel_testkit::{Archipel, OwnRegistry, elf, requires};
 
 use crate::util::{archipel, image, publish, transcript};
 
-/// The program through a link named docker, as a job's container has it.
-fn docker() -> Archipel {
+/// A link named docker, as a job's container has it.
+fn link() -> std::path::PathBuf {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("as-docker");
     std::fs::create_dir_all(&folder).unwrap();
     let link = folder.join("docker");
     // It may be there from the last run.
     let _ = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_archipel"), &link);
-    Archipel::new(link)
+    link
 }
 
 #[test]
 fn one_link_is_enough() {
-    let docker = docker();
+    let docker = Archipel::new(link());
     insta::assert_snapshot!(transcript(&docker, &docker.run(["--version"])), @r"
     $ archipel --version
     Docker version 29.0.0, build archipel-0.1.0
@@ -219,6 +219,7 @@ fn an_image_s_life_in_docker_s_words() {
     insta::assert_snapshot!(run(&["login", "-u", "ann", "-p", "secret", registry.address()]), @r"
     $ archipel docker login -u ann -p secret [REGISTRY]
     Login Succeeded
+    warning: a password on the command line can be seen by other users of this machine: use --password-stdin
     [exit 0]
     ");
     insta::assert_snapshot!(run(&["pull", "--quiet", "--platform=linux/arm64", &name]), @r"
@@ -324,4 +325,90 @@ fn needs_userns_run_takes_docker_s_flags() {
     assert_eq!((ran.code(), ran.stdout()), (3, "hello\n".into()), "{}", ran.transcript());
     let missing = archipel.run(["docker", "container", "run", "--rm", &name, "/no/such"]);
     assert_eq!(missing.code(), 127, "{}", missing.transcript());
+}
+
+#[test]
+fn needs_userns_an_image_without_a_name_is_had_by_its_id() {
+    requires!(userns);
+    let archipel = archipel();
+    let hello = elf::program("amd64", "hello\n", 0);
+    archipel.home.context("c", [("Dockerfile", &b"FROM scratch\nCOPY hello /\nENTRYPOINT [\"/hello\"]\n"[..])]);
+    let program = archipel.home.context("c", [("hello", &hello)]).join("hello");
+    std::fs::set_permissions(program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let id = archipel.ok(["docker", "build", "-q", "--platform", "linux/amd64", "c"]);
+    assert_eq!(archipel.ok(["docker", "run", "--rm", "--platform", "linux/amd64", id.trim()]), "hello\n");
+    let listed = archipel.ok(["docker", "images", "--format", "{{.Repository}} {{.Tag}} {{.Platforms}}"]);
+    assert_eq!(listed, "<none> <none> linux/amd64\n");
+    archipel.ok(["docker", "tag", id.trim(), "named"]);
+    // Without a name it is kept until somebody cleans up, with one until it is removed.
+    archipel.ok(["docker", "system", "prune", "-f"]);
+    assert_eq!(archipel.ok(["docker", "images", "--format", "{{.Repository}}"]), "named\n");
+    assert_eq!(archipel.ok(["docker", "inspect", "-f", "{{len .RepoTags}}", "named"]), "1\n");
+}
+
+#[test]
+fn needs_qemu_a_build_for_each_architecture_and_one_list() {
+    requires!(userns, qemu);
+    let registry = OwnRegistry::start();
+    let archipel = archipel();
+    let bases: Vec<_> = [("linux/amd64", "amd64"), ("linux/arm64", "arm64"), ("linux/arm/v7", "arm")]
+        .map(|(platform, architecture)| {
+            let shell = elf::program(architecture, &format!("made on {architecture}\n"), 0);
+            let files = [("bin/", 0o755, &b""[..]), ("bin/sh", 0o755, &shell), ("bin/hello", 0o755, &shell)];
+            archipel_testkit::ImageBuilder::new(platform).layer(files).build()
+        })
+        .into();
+    publish(&archipel, &registry, "library/base:latest", &bases);
+    archipel.home.mirror_docker_hub(registry.address());
+    archipel.home.context("c", [("Dockerfile", "FROM base\nRUN anything\nCMD [\"/bin/hello\"]\n")]);
+    // What the reference pipeline's job does, word for word, with docker found in PATH.
+    let script = r#"set -eo pipefail
+export PATH="$LINK:$PATH"
+docker info > info
+docker login -u $CI_REGISTRY_USER -p $CI_REGISTRY_PASSWORD $CI_REGISTRY
+docker buildx ls > builders
+docker buildx build --push --platform linux/amd64 --tag "${IMAGE_TAG_SLUG}-amd64" .
+docker buildx build --push --platform linux/arm64 --tag "${IMAGE_TAG_SLUG}-arm64" .
+docker buildx build --push --platform linux/arm/v7 --tag "${IMAGE_TAG_SLUG}-armv7" .
+docker manifest create ${IMAGE_TAG_SLUG} "${IMAGE_TAG_SLUG}-amd64" "${IMAGE_TAG_SLUG}-arm64" "${IMAGE_TAG_SLUG}-armv7"
+docker manifest push ${IMAGE_TAG_SLUG}
+"#;
+    let name = format!("{}/group/app:main", registry.address());
+    let job = || {
+        let mut bash = std::process::Command::new("bash");
+        bash.args(["-c", script]).current_dir(archipel.home.work().join("c")).envs(archipel.home.env());
+        bash.env("LINK", link().parent().unwrap())
+            .env("DOCKER_CLI_EXPERIMENTAL", "enabled")
+            .env("DOCKER_HOST", "tcp://docker:2375");
+        bash.env("CI_REGISTRY", registry.address())
+            .env("CI_REGISTRY_USER", "ann")
+            .env("CI_REGISTRY_PASSWORD", "secret");
+        let output = bash.env("IMAGE_TAG_SLUG", &name).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{told}");
+        assert!(!told.contains("secret"), "{told}");
+        String::from_utf8_lossy(&output.stdout).lines().last().unwrap().to_owned()
+    };
+    let digest = job();
+    assert!(digest.starts_with("sha256:"), "{digest}");
+    let index: serde_json::Value = serde_json::from_str(&archipel.ok(["inspect", "--raw", &name])).unwrap();
+    let children: Vec<_> = index["manifests"].as_array().unwrap().iter().map(|child| child["digest"].clone()).collect();
+    for (child, suffix) in children.iter().zip(["amd64", "arm64", "armv7"]) {
+        let sibling = archipel.ok([
+            "docker",
+            "buildx",
+            "imagetools",
+            "inspect",
+            "--format",
+            "{{json .Manifest.Digest}}",
+            &format!("{name}-{suffix}"),
+        ]);
+        assert_eq!(sibling.trim(), child.to_string());
+    }
+    for (platform, architecture) in [("linux/arm64", "arm64"), ("linux/arm/v7", "arm")] {
+        let ran = archipel.ok(["run", "--rm", "--platform", platform, &name]);
+        assert_eq!(ran, format!("made on {architecture}\n"));
+    }
+    // And again: nothing is in the way, and the same comes of it.
+    assert_eq!(job(), digest);
 }

@@ -11,4 +11,5 @@ mod output;
 mod rootfs;
 mod tar;
 
+pub use output::UNNAMED;
 pub(crate) use output::{PlatformResult, ResultLayer};

@@ -16,6 +16,10 @@ use crate::request::{ImageOptions, Output};
 use crate::steps::Steps;
 use crate::{Built, BuiltPlatform, Engine, Error, How, Request, Sink};
 
+/// The repository under which the store keeps images without a name, by digest, so that they can be run and named by their
+/// id. No registry can be called so.
+pub const UNNAMED: &str = "unnamed.invalid/image";
+
 /// What a build made for one platform.
 #[derive(Clone, Debug)]
 pub(crate) struct PlatformResult {
@@ -134,9 +138,14 @@ impl Engine {
             let work = images.work(format!("pushing {shown}"));
             let pushed = self.publish(&image.parts, names, &work).await;
             work.finish(pushed)?;
-        } else if !names.is_empty() {
+        } else {
             // Whoever builds an image to keep it may run it where its bases cannot be had.
-            let work = images.work(format!("naming {shown}"));
+            let unnamed = [unnamed(image)?];
+            let (names, what) = match names.is_empty() {
+                true => (&unnamed[..], "keeping the image".to_owned()),
+                false => (names, format!("naming {shown}")),
+            };
+            let work = images.work(what);
             let whole = self.complete(image, &work).await;
             work.finish(whole)?;
             self.name_all(image, names).await?;
@@ -221,6 +230,12 @@ impl Engine {
         .await;
         work.finish(written)
     }
+}
+
+/// What the store calls an image that has no name.
+fn unnamed(image: &Image) -> Result<Reference, Error> {
+    let repository: Reference = UNNAMED.parse().map_err(|e| Error::Request(format!("{e}")))?;
+    Ok(repository.with_digest(image.top.digest().clone()))
 }
 
 /// Names in full and each once. A tag cannot be given to what has a digest already.

@@ -50,7 +50,7 @@ fn one_index_stays_what_it_is() {
     let only = source(vec![image("a", "linux/amd64")]);
     let new = NewIndex::of(std::slice::from_ref(&only), BTreeMap::new()).unwrap();
     assert_eq!(new.manifest(), &only.manifest);
-    let noted = NewIndex::of(&[only.clone()], BTreeMap::from([("a".into(), "b".into())])).unwrap();
+    let noted = NewIndex::of(std::slice::from_ref(&only), BTreeMap::from([("a".into(), "b".into())])).unwrap();
     assert_ne!(noted.manifest(), &only.manifest);
     assert_eq!(index(&noted).annotations["a"], "b");
 }

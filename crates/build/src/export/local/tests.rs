@@ -19,8 +19,8 @@ fn copy(from: &Path, to: &Path, epoch: Option<i64>) -> Vec<String> {
     let mut copy = Copy::new(epoch, &work);
     copy.tree(from, &open_top(to).unwrap(), to).unwrap();
     copy.tell_skipped(&sink);
-    let told = warnings.lock().unwrap().clone();
-    told
+    drop(sink);
+    std::mem::take(&mut warnings.lock().unwrap())
 }
 
 fn two() -> (tempfile::TempDir, PathBuf, PathBuf) {
