@@ -1,92 +1,92 @@
 //! `archipel build --check`, `--call=...`: what a Dockerfile says, without building it.
 
-use std::path::Path;
+use std::io::Write;
 
-use archipel_build::{Context, Dockerfile};
-use archipel_dockerfile::{LineIndex, Parsed, Severity};
-use serde_json::json;
+use archipel_build::Error as BuildError;
 
 use super::{BuildArgs, shared};
 use crate::environment::Environment;
 use crate::errors::{Error, status};
 use crate::flags::request;
-use crate::render::{self, diagnostic};
+use crate::render::{self, checks, diagnostic};
+
+/// `--call=METHOD[,format=json][,ignorestatus=true]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Call {
+    method: Method,
+    json: bool,
+    /// Findings are no failure.
+    ignore_status: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    Check,
+    Outline,
+    Targets,
+}
+
+impl Call {
+    fn of(args: &BuildArgs) -> Result<Self, Error> {
+        let wrong = |what: &str| Error::Usage(format!("--call={}: {what}", args.call));
+        let mut call = Self { method: Method::Check, json: false, ignore_status: false };
+        for (place, field) in args.call.split(',').enumerate() {
+            match (place, field) {
+                // What has no method of its own is `--check`.
+                (0, "check" | "lint") => {}
+                (0, "build") if args.check => {}
+                (0, "outline") => call.method = Method::Outline,
+                (0, "targets") => call.method = Method::Targets,
+                (0, _) => return Err(wrong("it is build, check, outline or targets")),
+                (_, "format=json") => call.json = true,
+                (_, "format=text") => call.json = false,
+                (_, "ignorestatus=true" | "ignorestatus=1") => call.ignore_status = true,
+                (_, "ignorestatus=false" | "ignorestatus=0") => call.ignore_status = false,
+                (_, other) => {
+                    return Err(wrong(&format!(
+                        "`{other}` is not known: format=text, format=json or ignorestatus=true"
+                    )));
+                }
+            }
+        }
+        Ok(call)
+    }
+}
 
 /// Answers what `--call` asks.
 pub(super) fn run(args: &BuildArgs, environment: &Environment) -> Result<u8, Error> {
-    let (method, form) = args.call.split_once(',').unwrap_or((&args.call, ""));
-    let as_json = match form {
-        "" | "format=text" => false,
-        "format=json" => true,
-        other => return Err(Error::Usage(format!("--call {}: `{other}` is not known: format=json", args.call))),
-    };
-    match method {
-        "build" if args.check => {}
-        "check" | "lint" => {}
-        "outline" | "targets" | "subrequests.describe" => {
-            return Err(Error::Usage(format!("--call={method} is not supported yet; `check` is")));
-        }
-        _ => return Err(Error::Usage(format!("--call={method} is not known: build, check, outline or targets"))),
-    }
+    let call = Call::of(args)?;
     let resolved = request::resolve(args, environment)?;
-    let (name, text) = dockerfile(&resolved.request)?;
-    let parsed = archipel_dockerfile::parse(&text);
-    render::print(&match as_json {
-        true => shared::json(&findings(&parsed, &name, &text)),
-        false => summary(&parsed) + &diagnostic::listing(&parsed.diagnostics, &name, &text),
-    })?;
-    // As docker has it: a check that found something fails.
-    Ok(if parsed.diagnostics.is_empty() { status::OK } else { status::FAILED })
-}
-
-/// The Dockerfile's name and text.
-fn dockerfile(request: &archipel_build::Request) -> Result<(String, String), Error> {
-    let path = match (&request.dockerfile, &request.context) {
-        (Dockerfile::Text(text), _) => return Ok(("Dockerfile".into(), text.clone())),
-        (Dockerfile::Path(path), Context::Local(_)) => path.clone(),
-        (Dockerfile::Default, Context::Local(folder)) => {
-            let usual = folder.join("Dockerfile");
-            let other = folder.join("dockerfile");
-            if !usual.exists() && other.exists() { other } else { usual }
+    let request = &resolved.request;
+    match call.method {
+        Method::Check => {
+            let check = shared::on_engine(environment, |engine| async move { engine.check(request).await })?;
+            // What no rule is about is no part of the result that programs compare with docker's.
+            let warnings = diagnostic::listing(&check.warnings, &check.name, &check.text);
+            let _ = std::io::stderr().write_all(warnings.as_bytes());
+            render::print(&if call.json { shared::json(&checks::check_json(&check)) } else { checks::check(&check) })?;
+            if !check.errors.is_empty() {
+                let (name, text, diagnostics) = (check.name, check.text, check.errors);
+                return Err(BuildError::Dockerfile { name, text, diagnostics }.into());
+            }
+            // As docker has it: a check that found something fails.
+            let passed = check.findings.is_empty() || call.ignore_status;
+            return Ok(if passed { status::OK } else { status::FAILED });
         }
-        _ => return Err(Error::Usage("--call takes a folder as context; others are not supported yet".into())),
-    };
-    let text = std::fs::read_to_string(&path).map_err(Error::io(path.display().to_string()))?;
-    let name = match request.dockerfile {
-        Dockerfile::Default => path.file_name().map(Path::new).unwrap_or(&path).display().to_string(),
-        _ => path.display().to_string(),
-    };
-    Ok((name, text))
-}
-
-fn summary(parsed: &Parsed) -> String {
-    let count = |severity| parsed.diagnostics.iter().filter(|d| d.severity == severity).count();
-    let say = |n: usize, what: &str| match n {
-        0 => None,
-        1 => Some(format!("1 {what} has been found!")),
-        n => Some(format!("{n} {what}s have been found!")),
-    };
-    let found = [say(count(Severity::Error), "error"), say(count(Severity::Warning), "warning")];
-    let found: Vec<String> = found.into_iter().flatten().collect();
-    match found.is_empty() {
-        true => "Check complete, no warnings found.\n".into(),
-        false => format!("Check complete, {}\n", found.join(" ")),
+        Method::Outline => {
+            let answer = shared::on_engine(environment, |engine| async move { engine.outline(request).await })?;
+            render::print(&match call.json {
+                true => shared::json(&checks::outline_json(&answer.value, &answer.text)),
+                false => checks::outline(&answer.value),
+            })?;
+        }
+        Method::Targets => {
+            let answer = shared::on_engine(environment, |engine| async move { engine.stages(request) })?;
+            render::print(&match call.json {
+                true => shared::json(&checks::targets_json(&answer.value, &answer.text)),
+                false => checks::targets(&answer.value),
+            })?;
+        }
     }
-}
-
-/// With the names of docker's `--call=check,format=json`.
-fn findings(parsed: &Parsed, name: &str, text: &str) -> serde_json::Value {
-    let lines = LineIndex::new(text);
-    let warnings: Vec<_> = parsed
-        .diagnostics
-        .iter()
-        .map(|found| {
-            let (first, last) = lines.lines(&found.span);
-            json!({
-                "ruleName": found.code, "severity": found.severity, "description": found.message, "detail": found.message,
-                "location": { "ranges": [{ "start": { "line": first }, "end": { "line": last } }] },
-            })
-        })
-        .collect();
-    json!({ "warnings": warnings, "sources": [{ "filename": name, "data": text }] })
+    Ok(status::OK)
 }

@@ -8,6 +8,7 @@ use archipel_build::{Built, Event, Sink};
 use crate::environment::Environment;
 use crate::errors::Error;
 
+pub(crate) mod checks;
 pub(crate) mod diagnostic;
 mod json;
 mod plain;

@@ -1,10 +1,12 @@
 //! Which rules count: `# check=skip=A,B;error=true;experimental=C` at the top of a text, `--build-arg
 //! BUILDKIT_DOCKERFILE_CHECK=...` in its place, and `# check=skip=A` above an instruction for that instruction alone.
 
+use super::Finding;
 use super::rule::{RULES, Rule};
 use crate::diagnostic::Diagnostic;
 use crate::directive::check_comment;
 use crate::number;
+use crate::span::Span;
 use crate::stage::Dockerfile;
 
 /// The build argument that takes the place of the directive.
@@ -42,7 +44,9 @@ pub struct CheckOptions {
     skip: Names,
     experimental: Names,
     /// `error=true`: a finding is an error.
-    pub error: bool,
+    error: bool,
+    /// Where they stand, if they stand in the text.
+    span: Span,
 }
 
 impl CheckOptions {
@@ -58,7 +62,8 @@ impl CheckOptions {
         let Some(directive) = &dockerfile.directives.check else { return Ok(Self::default()) };
         let wrong = |reason| format!("failed to parse check options: {reason}");
         let error = |reason| Diagnostic::error("invalid-check", wrong(reason), directive.span.clone()).help(FORM);
-        Self::parse(&directive.value).map_err(error)
+        let options = Self::parse(&directive.value).map_err(error)?;
+        Ok(Self { span: directive.span.clone(), ..options })
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -93,17 +98,34 @@ impl CheckOptions {
         }
     }
 
-    /// The names in it that are no rule's, each with the one that was probably meant. BuildKit takes no notice of them, and so
-    /// they are nothing to fail for.
+    /// What `error=true` makes of findings.
     #[must_use]
-    pub fn unknown(&self) -> Vec<(&str, Option<&'static str>)> {
+    pub fn violation(&self, findings: &[Finding]) -> Option<Diagnostic> {
+        let first = findings.first().filter(|_| self.error)?;
+        let mut rules: Vec<&str> = Vec::new();
+        for finding in findings {
+            if !rules.contains(&finding.rule.name) {
+                rules.push(finding.rule.name);
+            }
+        }
+        let message = format!("lint violation found for rules: {}", rules.join(", "));
+        Some(Diagnostic::error("check", message, first.span.clone()))
+    }
+
+    /// Warns of names that are no rule's. BuildKit takes no notice of them, and so they are nothing to fail for.
+    #[must_use]
+    pub fn unknown(&self) -> Vec<Diagnostic> {
         let lists = [&self.skip, &self.experimental].into_iter().filter_map(|names| match names {
             Names::Some(names) => Some(names),
             _ => None,
         });
-        let names = lists.flatten().map(String::as_str);
-        let unknown = names.filter(|name| !name.is_empty() && RULES.iter().all(|rule| rule.name != *name));
-        unknown.map(|name| (name, crate::nearest(name, RULES.iter().map(|rule| rule.name)))).collect()
+        let known = RULES.iter().map(|rule| rule.name);
+        let unknown = lists.flatten().filter(|name| !name.is_empty() && !known.clone().any(|known| known == *name));
+        let warning = |name: &String| {
+            let warning = Diagnostic::warning("unknown-check", format!("there is no check {name}"), self.span.clone());
+            warning.propose(name, known.clone())
+        };
+        unknown.map(warning).collect()
     }
 }
 
@@ -140,6 +162,8 @@ mod tests {
             assert!(CheckOptions::parse(bad).is_err(), "{bad}");
         }
         let options = CheckOptions::parse("skip=StageNameCassing,FromAsCasing").unwrap();
-        assert_eq!(options.unknown(), [("StageNameCassing", Some("StageNameCasing"))]);
+        let unknown = options.unknown();
+        assert_eq!(unknown[0].help.as_deref(), Some("did you mean StageNameCasing?"));
+        assert_eq!(unknown.len(), 1);
     }
 }

@@ -1,0 +1,197 @@
+//! What can be said of a Dockerfile without building it (`--call`), and what a build says of its own.
+
+use std::collections::HashMap;
+
+use archipel_dockerfile::{
+    self as dockerfile, CheckOptions, Checked, Diagnostic, Finding, Globals, LineIndex, Outline, Parsed, Severity,
+    Stage, Subject,
+};
+use archipel_oci::{ImageConfig, Platform, Reference};
+use archipel_remote::ErrorKind;
+
+use crate::context::{self, Loaded};
+use crate::engine::warn;
+use crate::request::Context;
+use crate::{Engine, Error, Request, Sink};
+
+/// What checks say of a Dockerfile. Spans point into `text`.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// The file's name as the person knows it.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+    /// What the rules say, in the order of the text.
+    pub findings: Vec<Finding>,
+    /// Whether it could be read. If not, the errors say why, and what is found is what can be said of the rest.
+    pub parsed: bool,
+    /// Why it cannot be built.
+    pub errors: Vec<Diagnostic>,
+    /// What no rule is about, and should be known all the same.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// A Dockerfile without errors, and what an answer is about.
+#[derive(Clone, Debug)]
+pub struct Answer<T> {
+    /// The Dockerfile's text, which spans point into.
+    pub text: String,
+    /// The answer.
+    pub value: T,
+}
+
+impl Engine {
+    /// Checks the Dockerfile. Base images that can be asked for are, for the variables that they define. Without a target
+    /// all stages count, for a check is of the file and not of one build.
+    ///
+    /// # Errors
+    /// If there is no Dockerfile to read. What is wrong with it is among what was found.
+    pub async fn check(&self, request: &Request) -> Result<Check, Error> {
+        let Loaded { tree, name, text } = context::load(request, &self.store)?;
+        let Parsed { dockerfile, diagnostics } = dockerfile::parse(&text);
+        let (errors, warnings): (Vec<_>, Vec<_>) = diagnostics.into_iter().partition(|d| d.severity == Severity::Error);
+        let parsed = errors.is_empty();
+        let mut check = Check { name, text, findings: Vec::new(), parsed, errors, warnings };
+        let options = match CheckOptions::new(&dockerfile, &request.build_args) {
+            Ok(options) => options,
+            Err(wrong) => {
+                check.errors.push(wrong);
+                return Ok(check);
+            }
+        };
+        if !check.parsed {
+            check.findings = dockerfile::check_text(&dockerfile, &options);
+            return Ok(check);
+        }
+        match self.look(request, &dockerfile).await {
+            Ok((globals, target, bases)) => {
+                let ignore = tree.ignore.as_deref();
+                let subject = Subject { dockerfile: &dockerfile, globals: &globals, target, ignore, bases: &bases };
+                let Checked { findings, errors } = dockerfile::check(&subject, &options);
+                check.errors = errors;
+                if check.errors.is_empty() {
+                    check.errors.extend(options.violation(&findings));
+                }
+                check.findings = findings;
+            }
+            Err(wrong) => check.errors.push(wrong),
+        }
+        check.warnings.extend(options.unknown());
+        Ok(check)
+    }
+
+    /// What the target takes: arguments, secrets, agents.
+    ///
+    /// # Errors
+    /// If there is no Dockerfile to read, or it is wrong.
+    pub async fn outline(&self, request: &Request) -> Result<Answer<Outline>, Error> {
+        let (loaded, dockerfile) = self.correct(request)?;
+        let outline = match self.look(request, &dockerfile).await {
+            Ok((globals, target, bases)) => {
+                let subject =
+                    Subject { dockerfile: &dockerfile, globals: &globals, target, ignore: None, bases: &bases };
+                dockerfile::outline(&subject)
+            }
+            Err(wrong) => Err(wrong),
+        };
+        match outline {
+            Ok(value) => Ok(Answer { text: loaded.text, value }),
+            Err(wrong) => Err(error(loaded, vec![wrong])),
+        }
+    }
+
+    /// The stages.
+    ///
+    /// # Errors
+    /// If there is no Dockerfile to read, or it is wrong.
+    pub fn stages(&self, request: &Request) -> Result<Answer<Vec<Stage>>, Error> {
+        let (loaded, dockerfile) = self.correct(request)?;
+        Ok(Answer { text: loaded.text, value: dockerfile.stages })
+    }
+
+    fn correct(&self, request: &Request) -> Result<(Loaded, dockerfile::Dockerfile), Error> {
+        let loaded = context::load(request, &self.store)?;
+        let Parsed { dockerfile, mut diagnostics } = dockerfile::parse(&loaded.text);
+        diagnostics.retain(|d| d.severity == Severity::Error);
+        if diagnostics.is_empty() { Ok((loaded, dockerfile)) } else { Err(error(loaded, diagnostics)) }
+    }
+
+    /// What an examination needs to know: the global scope, the target, the configs of base images.
+    async fn look(
+        &self,
+        request: &Request,
+        dockerfile: &dockerfile::Dockerfile,
+    ) -> Result<(Globals, Option<usize>, HashMap<usize, ImageConfig>), Diagnostic> {
+        let platform = request.platforms.first().cloned().unwrap_or_else(Platform::host);
+        let automatic = dockerfile::automatic_args(&Platform::host(), &platform, request.target.as_deref());
+        let globals = dockerfile.globals(automatic, &request.build_args)?;
+        let target = match request.target.as_deref() {
+            Some(name) => Some(dockerfile.target(Some(name))?.index),
+            None => None,
+        };
+        let bases = self.bases(request, dockerfile, &globals, &platform).await;
+        Ok((globals, target, bases))
+    }
+
+    /// The configs of the images that stages start from, as far as they can be had: what cannot be is left out, for a check
+    /// should not need a network.
+    async fn bases(
+        &self,
+        request: &Request,
+        dockerfile: &dockerfile::Dockerfile,
+        globals: &Globals,
+        target: &Platform,
+    ) -> HashMap<usize, ImageConfig> {
+        let mut bases = HashMap::new();
+        for stage in &dockerfile.stages {
+            let Some(reference) = base(request, dockerfile, globals, stage) else { continue };
+            let platform = stage.platform.as_ref().and_then(|word| globals.expand(word).ok());
+            let platform = platform.and_then(|(text, _)| text.parse::<Platform>().ok()).map(Platform::normalized);
+            match self.base_image(&reference, platform.as_ref().unwrap_or(target), request.pull).await {
+                Ok(image) => drop(bases.insert(stage.index, image.config.clone())),
+                Err(error) => {
+                    tracing::debug!(%reference, %error, "a base image is not looked at");
+                    // Nobody wants to wait for as many timeouts as there are stages.
+                    if matches!(&error, Error::Remote(e) if e.kind() == ErrorKind::Network) {
+                        break;
+                    }
+                }
+            }
+        }
+        bases
+    }
+}
+
+/// The image that a stage starts from. `None`: another stage, nothing, or files.
+fn base(request: &Request, dockerfile: &dockerfile::Dockerfile, globals: &Globals, stage: &Stage) -> Option<Reference> {
+    let (base, _) = globals.expand(&stage.base).ok()?;
+    let named = |name: &str| {
+        let same = |known: &&(String, Context)| known.0.eq_ignore_ascii_case(name);
+        request.named_contexts.iter().rev().find(same).map(|(_, context)| context)
+    };
+    let own = stage.name.as_ref().and_then(|name| named(&name.value));
+    let parent = || dockerfile.parent(stage.index, &base).is_some();
+    match own.or_else(|| named(&base).filter(|_| !parent())) {
+        Some(Context::Image(reference)) => Some(reference.clone()),
+        Some(_) => None,
+        None if base == "scratch" || parent() => None,
+        None => base.parse().ok(),
+    }
+}
+
+/// Tells of what the rules find in a Dockerfile that is built.
+///
+/// # Errors
+/// That there is something, where `# check=error=true` says that there should not be; and a directive that is wrong.
+pub(crate) fn tell(subject: &Subject<'_>, request: &Request, text: &str, sink: &Sink) -> Result<(), Diagnostic> {
+    let options = CheckOptions::new(subject.dockerfile, &request.build_args)?;
+    // What will fail, the build itself tells.
+    let Checked { findings, .. } = dockerfile::check(subject, &options);
+    let lines = LineIndex::new(text);
+    findings.iter().for_each(|finding| warn(sink, finding.summary(&lines)));
+    options.violation(&findings).map_or(Ok(()), Err)
+}
+
+fn error(loaded: Loaded, diagnostics: Vec<Diagnostic>) -> Error {
+    Error::Dockerfile { name: loaded.name, text: loaded.text, diagnostics }
+}
