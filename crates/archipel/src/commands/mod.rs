@@ -11,6 +11,7 @@ mod build;
 mod builders;
 mod buildx;
 mod call;
+mod ci;
 mod copy;
 mod doctor;
 mod du;
@@ -57,6 +58,9 @@ pub(crate) enum Command {
     Login(login::Args),
     Logout(logout::Args),
     Registry(registry::Args),
+    /// Run the pipeline of a .gitlab-ci.yml
+    #[command(subcommand)]
+    Ci(ci::Command),
     Du(du::Args),
     Prune(prune::Args),
     Info(info::Args),
@@ -120,6 +124,7 @@ impl Command {
     pub(crate) fn touches_root_filesystems(&self) -> bool {
         match self {
             Self::Build(args) => args.builds(),
+            Self::Ci(command) => command.runs(),
             Self::Run(_) | Self::Prune(_) | Self::Du(_) => true,
             _ => false,
         }
@@ -146,6 +151,7 @@ impl Command {
             Self::Login(args) => login::run(args, environment),
             Self::Logout(args) => logout::run(&args, environment),
             Self::Registry(args) => registry::run(args),
+            Self::Ci(command) => ci::run(command, environment),
             Self::Du(args) => du::run(&args, environment),
             Self::Prune(args) => prune::run(&args, environment),
             Self::Info(args) => info::run(&args, surface, environment),

@@ -11,6 +11,7 @@ use crate::errors::Error;
 pub(crate) mod checks;
 pub(crate) mod diagnostic;
 mod json;
+pub(crate) mod pipeline;
 mod plain;
 mod quiet;
 pub(crate) mod result;

@@ -1,0 +1,237 @@
+//! `archipel ci`: pipelines of `.gitlab-ci.yml` on this machine.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use archipel_ci::run::{CancellationToken, Request};
+use archipel_ci::{Given, Plan, Project, Registry as JobRegistry, Variable, secret};
+use archipel_registry::{FsStorage, Registry};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::shared;
+use crate::environment::Environment;
+use crate::errors::{Error, status};
+use crate::flags::value;
+use crate::render::{self, pipeline};
+use crate::runtime;
+
+/// Run the pipeline of a .gitlab-ci.yml
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Run(Box<Run>),
+    List(Plannable),
+    Lint(Where),
+    Preview(Plannable),
+}
+
+/// Where the pipeline is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Where {
+    /// Folder in the repository
+    #[arg(default_value = ".", value_name = "FOLDER")]
+    folder: PathBuf,
+    /// The pipeline's file, from the root of the repository
+    #[arg(short, long, default_value = archipel_ci::FILE, value_name = "FILE")]
+    file: String,
+}
+
+/// What it is planned with.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Plannable {
+    #[command(flatten)]
+    place: Where,
+    /// Variable, over those of the file
+    #[arg(long, value_parser = value::pair, value_name = "NAME=VALUE")]
+    variable: Vec<(String, String)>,
+    /// File of variables, NAME=VALUE per line, whose values never show; nobody else may be able to read it
+    #[arg(long, value_name = "FILE")]
+    masked_variable_file: Vec<PathBuf>,
+    /// Registry that $CI_REGISTRY names [default: one that runs as long as the pipeline]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    registry: Option<String>,
+    /// What $CI_PIPELINE_SOURCE says
+    #[arg(long, default_value = "push", value_name = "SOURCE")]
+    source: String,
+}
+
+/// Run the pipeline for the commit that is checked out, with the files as they are
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    plannable: Plannable,
+    /// Manual job to run; may be given several times
+    #[arg(long, value_name = "JOB")]
+    play: Vec<String>,
+    /// How many jobs run at once [default: one for each processor]
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Image of jobs that name none
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
+    /// Image to take in place of another
+    #[arg(long, value_parser = value::pair, value_name = "FROM=TO")]
+    image_map: Vec<(String, String)>,
+    /// Entry of /etc/hosts in jobs
+    #[arg(long, value_parser = value::host, value_name = "NAME:ADDRESS")]
+    add_host: Vec<(String, String)>,
+    /// Certificates in PEM that jobs trust beside those of their image
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+impl Command {
+    /// Whether it makes containers.
+    pub(crate) fn runs(&self) -> bool {
+        matches!(self, Self::Run(_))
+    }
+}
+
+/// Does it.
+pub(super) fn run(command: Command, environment: &Environment) -> Result<u8, Error> {
+    let place = match &command {
+        Command::Run(run) => &run.plannable.place,
+        Command::List(args) | Command::Preview(args) => &args.place,
+        Command::Lint(place) => place,
+    };
+    let project = match Project::load(Path::new("git"), &place.folder, &place.file) {
+        Ok(project) => project,
+        Err(error) => return told(error, environment),
+    };
+    pipeline::findings(&project.sources, &project.warnings, environment);
+    let planned = |args: &Plannable, show: fn(&Plan, &[String]) -> String| {
+        let (given, secrets) = args.given(None)?;
+        match project.plan(&given) {
+            Ok(plan) => render::print(&show(&plan, &secrets)).map(|()| status::OK),
+            Err(error) => told(error, environment),
+        }
+    };
+    match &command {
+        Command::Lint(_) => render::print("the pipeline is in order\n").map(|()| status::OK),
+        Command::List(args) => planned(args, |plan, _| pipeline::list(plan)),
+        Command::Preview(args) => planned(args, pipeline::preview),
+        Command::Run(run) => execute(&project, run, environment),
+    }
+}
+
+/// Shows what is wrong with a pipeline where it is.
+fn told(error: archipel_ci::Error, environment: &Environment) -> Result<u8, Error> {
+    match error {
+        archipel_ci::Error::Invalid { sources, diagnostics } => {
+            pipeline::findings(&sources, &diagnostics, environment);
+            Ok(status::FAILED)
+        }
+        other => Err(Error::Usage(other.to_string())),
+    }
+}
+
+impl Plannable {
+    /// What the person gives, and the values that never show.
+    fn given(&self, registry: Option<JobRegistry>) -> Result<(Given, Vec<String>), Error> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let mut secrets: Vec<String> = registry.iter().map(|registry| registry.password.clone()).collect();
+        let mut variables = Vec::new();
+        for file in &self.masked_variable_file {
+            variables.extend(secret::read(file).map_err(|e| Error::Usage(e.to_string()))?);
+        }
+        secrets.extend(variables.iter().map(|variable: &Variable| variable.value.clone()));
+        variables.extend(self.variable.iter().map(|(name, value)| Variable::new(name, value)));
+        Ok((Given { source: self.source.clone(), id: now, registry, variables }, secrets))
+    }
+}
+
+fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8, Error> {
+    let store = environment.store_dir()?;
+    let beside = store.with_file_name("archipel-ci");
+    let program = std::env::current_exe().map_err(Error::io("the path of this program"))?;
+    let ca = run.ca_file.as_ref().map(|file| std::fs::read(file).map_err(Error::io(file.display().to_string())));
+    let prepared = project.request(program, beside.join("caches"));
+    let prepared = prepared.map_err(|e| Error::Usage(e.to_string()))?;
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut request = Request {
+        play: run.play.clone(),
+        parallel: run.jobs.unwrap_or(cpus),
+        image: run.image.clone(),
+        image_map: run.image_map.clone(),
+        add_hosts: run.add_host.clone(),
+        ca: ca.transpose()?,
+        config: config_file(environment),
+        ..prepared
+    };
+    let engine = shared::engine(environment)?;
+    let cancel = CancellationToken::new();
+    let (stop, stop_engine) = (cancel.clone(), engine.clone());
+    let work = async move {
+        let (registry, ended) = match &run.plannable.registry {
+            Some(host) => (host.clone(), None),
+            None => {
+                let (address, ended) = embedded(&beside.join("registry")).await?;
+                (address, Some(ended))
+            }
+        };
+        let user = "gitlab-ci-token".to_owned();
+        let registry = JobRegistry { host: registry, user, password: token() };
+        let (given, secrets) = run.plannable.given(Some(registry))?;
+        request.secrets = secrets;
+        let plan: Plan = match project.plan(&given) {
+            Ok(plan) => plan,
+            Err(error) => return told(error, environment),
+        };
+        let view = Arc::new(pipeline::Log::new(std::io::stdout(), plan.jobs.len(), environment));
+        let (shown, begun) = (view.clone(), std::time::Instant::now());
+        let summary =
+            archipel_ci::run::run(&engine, &plan, request, &cancel, &(Arc::new(move |event| shown.event(event)) as _))
+                .await;
+        view.summary(&summary, begun.elapsed());
+        drop(ended);
+        if summary.cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let succeeded = summary.succeeded();
+        // The first job that failed of the machine or a registry says how the whole ends.
+        let cause =
+            summary.jobs.into_iter().filter(|job| job.state == archipel_ci::State::Failed).find_map(|job| job.cause);
+        Ok(match (succeeded, cause) {
+            (true, _) => status::OK,
+            (false, Some(cause)) => Error::Build(cause).status(),
+            (false, None) => status::FAILED,
+        })
+    };
+    runtime::block_on_telling(work, move || {
+        stop.cancel();
+        stop_engine.cancel();
+    })
+}
+
+/// A registry of our own for as long as what comes back lives; and its address.
+async fn embedded(root: &Path) -> Result<(String, oneshot::Sender<()>), Error> {
+    let told = |e: std::io::Error| Error::io(root.display().to_string())(e);
+    let storage = FsStorage::open(root).map_err(|e| told(std::io::Error::other(e)))?;
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Error::io("a registry for the pipeline"))?;
+    let address = listener.local_addr().map_err(Error::io("a registry for the pipeline"))?;
+    let (sender, ended) = oneshot::channel::<()>();
+    tokio::spawn(async move {
+        let stop = async move {
+            let _ = ended.await; // sent or dropped, it is over
+        };
+        Registry::new(storage).serve(listener, stop).await
+    });
+    Ok((address.to_string(), sender))
+}
+
+/// A password that means something to nobody: our registry asks for none, but scripts give one.
+fn token() -> String {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    let digest = archipel_oci::Digest::of(format!("{time} {}", std::process::id()).as_bytes());
+    format!("ci-{}", &digest.hex()[..24])
+}
+
+/// The configuration file, for the programs in jobs.
+fn config_file(environment: &Environment) -> Option<PathBuf> {
+    let variable = |name: &str| environment.variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let usual = || variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")));
+    let file = variable("ARCHIPEL_CONFIG").or_else(|| Some(usual()?.join("archipel/config.toml")))?;
+    let file = std::path::absolute(file).ok()?;
+    file.is_file().then_some(file)
+}
