@@ -3,6 +3,7 @@
 //! by the environment, never by arguments, which every user of the machine can read.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -125,8 +126,9 @@ impl Git {
         }
     }
 
+    /// It is the remote's failure, or this machine's, and not a wrong request.
     pub(super) fn error(&self, reason: &str) -> Error {
-        Error::Request(format!("{}: {reason}", self.shown))
+        Error::Io { what: self.shown.clone(), source: io::Error::other(reason) }
     }
 
     async fn spawn<A: AsRef<OsStr>>(

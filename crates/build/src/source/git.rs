@@ -332,4 +332,4 @@ fn is_commit(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

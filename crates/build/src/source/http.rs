@@ -168,7 +168,10 @@ fn authorization(url: &str, request: &Request) -> Result<Option<Secret>, Error> 
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let host = host.rsplit_once(':').map_or(host, |(name, port)| if port.contains(']') { host } else { name });
+    let host = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split(':').next().unwrap_or_default(),
+    };
     if let Some(header) = secret(request, &format!("HTTP_AUTH_HEADER_{host}"))? {
         return Ok(Some(header));
     }
@@ -179,4 +182,35 @@ fn authorization(url: &str, request: &Request) -> Result<Option<Secret>, Error> 
 /// The time of a header. The two forms that RFC 9110 calls obsolete are not read: no server sends them.
 fn seconds(date: &str) -> Option<i64> {
     rfc2822::DateTimeParser::new().parse_timestamp(date).ok().map(|time| time.as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{Secret as Given, SecretSource};
+
+    #[test]
+    fn times_and_checksums() {
+        assert_eq!(seconds("Sun, 13 Sep 2020 12:26:40 GMT"), Some(1_600_000_000));
+        assert_eq!(seconds("yesterday"), None);
+        let hex = "a".repeat(64);
+        assert!(parse_checksum(&format!("sha256:{hex}")).is_ok());
+        for (text, message) in [
+            (hex.clone(), "invalid checksum digest format"),
+            (format!("unknown:{hex}"), "unsupported digest algorithm"),
+        ] {
+            assert!(parse_checksum(&text).unwrap_err().to_string().contains(message));
+        }
+    }
+
+    #[test]
+    fn secrets_of_a_host() {
+        let mut request = super::super::git::tests::request();
+        let given = |id: &str, value: &str| Given { id: id.into(), source: SecretSource::Value(value.into()) };
+        request.secrets = vec![given("HTTP_AUTH_TOKEN_h.example", "hush\n"), given("HTTP_AUTH_HEADER_::1", "Basic x")];
+        let header = |url: &str| authorization(url, &request).unwrap().map(|secret| secret.expose().to_owned());
+        assert_eq!(header("https://me@h.example:444/x?y").as_deref(), Some("Bearer hush"));
+        assert_eq!(header("https://other.example/h.example"), None);
+        assert_eq!(header("http://[::1]:80/").as_deref(), Some("Basic x"));
+    }
 }

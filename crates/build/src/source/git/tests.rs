@@ -63,7 +63,7 @@ async fn tree(engine: &Engine, url: &str, request: &Request) -> Result<GitTree, 
     engine.git_tree(&source, &commit, request).await
 }
 
-fn request() -> Request {
+pub(crate) fn request() -> Request {
     Request {
         context: Context::Empty,
         dockerfile: Dockerfile::Default,
@@ -77,6 +77,8 @@ fn request() -> Request {
         outputs: Vec::new(),
         no_cache: false,
         no_cache_filter: Vec::new(),
+        cache_from: Vec::new(),
+        cache_to: Vec::new(),
         pull: false,
         secrets: Vec::new(),
         ssh: Vec::new(),
