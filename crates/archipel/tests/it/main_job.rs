@@ -189,3 +189,41 @@ fn tool(program: &str, args: &[&str]) -> String {
     assert!(output.status.success(), "{program} {args:?}\n{shown}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+#[test]
+fn needs_userns_files_go_to_folders_and_archives() {
+    use std::os::unix::fs::MetadataExt;
+    requires!(userns);
+    let archipel = Archipel::new(env!("CARGO_BIN_EXE_archipel"));
+    let dockerfile = "FROM scratch\nARG TARGETARCH\nCOPY --chown=7:8 $TARGETARCH /which\nCOPY --chmod=4711 run /run\nCOPY run /deep/\n";
+    let files = [("Dockerfile", dockerfile), ("amd64", "a"), ("arm64", "b"), ("run", "x")];
+    let dir = archipel.home.context("files", files).display().to_string();
+    let out = archipel.home.work().join("out");
+    std::fs::create_dir_all(out.join("linux_amd64")).unwrap();
+    std::fs::write(out.join("linux_amd64/old"), "old").unwrap();
+    archipel.ok(["build", "--platform", "linux/amd64,linux/arm64", "-o", "out", "-o", "type=tar,dest=out.tar", &dir]);
+    let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
+    assert_eq!([read("linux_amd64/which"), read("linux_arm64/which"), read("linux_amd64/old")], ["a", "b", "old"]);
+    // The files are the caller's, whoever owns them in the image.
+    let mine = std::fs::metadata(&dir).unwrap();
+    let run = std::fs::metadata(out.join("linux_arm64/run")).unwrap();
+    let which = std::fs::metadata(out.join("linux_arm64/which")).unwrap();
+    assert_eq!((run.mode() & 0o7777, run.uid(), which.uid()), (0o4711, mine.uid(), mine.uid()));
+    let listed = tool("tar", &["--numeric-owner", "-tvf", &archipel.home.work().join("out.tar").display().to_string()]);
+    let listed: Vec<String> = listed
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .map(|fields| format!("{} {} {}", fields[0], fields[1], fields[5]))
+        .collect();
+    let of = |platform: &str| {
+        [
+            "drwxr-xr-x 0/0 P/",
+            "drwxr-xr-x 0/0 P/deep/",
+            "-rw-r--r-- 0/0 P/deep/run",
+            "-rws--x--x 0/0 P/run",
+            "-rw-r--r-- 7/8 P/which",
+        ]
+        .map(|line| line.replace('P', platform))
+    };
+    assert_eq!(listed, [of("linux_amd64"), of("linux_arm64")].concat());
+}
