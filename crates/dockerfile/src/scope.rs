@@ -8,6 +8,12 @@ use crate::span::Span;
 use crate::stage::Dockerfile;
 use crate::word::{Expansion, Lexer, Variables};
 
+/// The most that variables may bring into the words of a stage, those of the stages below it included. Each word has a limit of
+/// its own, but there may be many words.
+const MAX_GROWTH: usize = 16 << 20;
+/// The most that they may bring into a title.
+const MAX_TITLE: usize = 64 << 10;
+
 /// Names and values, each name once, where it first came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Values(Vec<(String, String)>);
@@ -67,6 +73,7 @@ impl Dockerfile {
             values.set(name, given(name).unwrap_or(value));
         }
         let automatic = values.clone();
+        let mut grown = Growth::default();
         let args = self.globals.iter().filter_map(|instruction| match &instruction.op {
             Op::Arg(args) => Some(args),
             _ => None,
@@ -74,7 +81,11 @@ impl Dockerfile {
         for arg in args.flatten() {
             let value = match (given(&arg.name.value), &arg.default) {
                 (Some(value), _) => Some(value.to_owned()),
-                (None, Some(default)) => Some(expand(escape, default, &values)?.text),
+                (None, Some(default)) => {
+                    let found = expand(escape, default, &values)?;
+                    grown.add(&found, &default.span)?;
+                    Some(found.text)
+                }
                 (None, None) => None,
             };
             if let Some(value) = value {
@@ -160,6 +171,22 @@ pub struct Scope {
     pub(crate) shell: Vec<String>,
     /// Variables that words had and nobody defined, with the places where they stand.
     missing: Vec<(String, Span)>,
+    grown: Growth,
+}
+
+/// How many bytes variables brought in so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Growth(usize);
+
+impl Growth {
+    fn add(&mut self, found: &Expansion, span: &Span) -> Result<(), Diagnostic> {
+        self.0 += found.growth;
+        if self.0 <= MAX_GROWTH {
+            return Ok(());
+        }
+        let message = format!("the variables of this stage make it longer than {MAX_GROWTH} bytes");
+        Err(Diagnostic::error("substitution", message, span.clone()))
+    }
 }
 
 /// The shell of images that name none.
@@ -181,6 +208,7 @@ impl Scope {
             workdir: crate::path::absolute("/", workdir),
             shell: shell.map_or_else(|| SHELL.map(str::to_owned).to_vec(), <[String]>::to_vec),
             missing: Vec::new(),
+            grown: Growth::default(),
         }
     }
 
@@ -207,7 +235,8 @@ impl Scope {
     pub fn title(&self, instruction: &Instruction) -> String {
         let lexer = Lexer::title(self.globals.shared.escape);
         let source = &instruction.source;
-        let expanded = lexer.expand(source, &self.values).map_or_else(|_| source.clone(), |found| found.text);
+        let expanded = lexer.expand(source, &self.values).ok().filter(|found| found.growth <= MAX_TITLE);
+        let expanded = expanded.map_or_else(|| source.clone(), |found| found.text);
         let keyword = instruction.keyword().as_str();
         let rest = expanded.get(instruction.name.value.len()..).unwrap_or_default();
         let rest: Vec<&str> = rest.split_whitespace().collect();
@@ -224,6 +253,7 @@ impl Scope {
 
     pub(crate) fn expansion(&mut self, word: &Word) -> Result<Expansion, Diagnostic> {
         let found = expand(self.globals.shared.escape, word, &self.values)?;
+        self.grown.add(&found, &word.span)?;
         self.missing.extend(found.missing.iter().map(|name| (name.clone(), word.span.clone())));
         Ok(found)
     }
@@ -236,6 +266,7 @@ impl Scope {
     /// The content of a heredoc.
     pub(crate) fn document(&mut self, text: &str, span: &Span) -> Result<String, Diagnostic> {
         let found = Lexer::document().expand(text, &self.values).map_err(|wrong| failed(wrong.0, span))?;
+        self.grown.add(&found, span)?;
         self.missing.extend(found.missing.iter().map(|name| (name.clone(), span.clone())));
         Ok(found.text)
     }

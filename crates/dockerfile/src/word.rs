@@ -56,6 +56,8 @@ pub(crate) struct Expansion {
     pub(crate) used: Vec<String>,
     /// Variables that were not.
     pub(crate) missing: Vec<String>,
+    /// How many bytes the variables brought in.
+    pub(crate) growth: usize,
 }
 
 /// Why a word cannot be expanded: a sentence.
@@ -93,7 +95,6 @@ impl Lexer {
             chars: word.chars().peekable(),
             variables,
             found: Expansion::default(),
-            growth: 0,
             depth: 0,
         };
         let mut words = Words::default();
@@ -132,7 +133,6 @@ struct Run<'a> {
     chars: Peekable<Chars<'a>>,
     variables: &'a dyn Variables,
     found: Expansion,
-    growth: usize,
     depth: usize,
 }
 
@@ -247,8 +247,8 @@ impl Run<'_> {
         if !list.iter().any(|known| known == name) {
             list.push(name.to_owned());
         }
-        self.growth += value.map_or(0, str::len);
-        if self.growth > MAX_GROWTH {
+        self.found.growth += value.map_or(0, str::len);
+        if self.found.growth > MAX_GROWTH {
             return Err(WordError(format!("the variables in it make it longer than {MAX_GROWTH} bytes")));
         }
         Ok(value.map(str::to_owned))
