@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use archipel_oci::{ImageConfig, Platform, Reference};
 use archipel_sandbox as sandbox;
+use archipel_sandbox::emulation::Support;
 use archipel_store::Draft;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -16,6 +17,9 @@ use crate::exec::blocking;
 use crate::image::BaseImage;
 use crate::tree::View;
 use crate::{Engine, Error, PullPolicy, RunRequest, Sink};
+
+/// What images are made for, in Go's names.
+const ARCHITECTURES: &[&str] = &["386", "amd64", "arm", "arm64", "loong64", "mips64le", "ppc64le", "riscv64", "s390x"];
 
 /// An image's files with a layer for changes. It is thrown away with the value, when no process may be using it any more.
 #[derive(Debug)]
@@ -71,6 +75,16 @@ impl Engine {
     /// Makes two empty folders.
     pub fn scratch(&self) -> Result<Scratch, Error> {
         Ok(Scratch(self.store.draft(None)?))
+    }
+
+    /// The emulators that this machine has, for processes that will want to run foreign binaries on their own.
+    pub fn emulators(&self) -> Result<Vec<PathBuf>, Error> {
+        let emulation = self.emulation()?;
+        let path = |architecture: &&str| match emulation.support(architecture, None) {
+            Support::Emulated { qemu } => qemu,
+            Support::Native | Support::Missing { .. } => None,
+        };
+        Ok(ARCHITECTURES.iter().filter_map(path).collect())
     }
 
     /// The folder of the store.

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use archipel_build::ContainerRoot;
+use archipel_build::{ContainerRoot, Engine};
 use archipel_sandbox::{self as sandbox, Mount};
 
 use super::request::Request;
@@ -15,6 +15,9 @@ use crate::variable::Values;
 
 /// Where a job has what belongs to us.
 const OURS: &str = "/run/archipel";
+
+/// Where our program looks for QEMU, which no image of a job has.
+const EMULATORS: &str = "/usr/libexec/qemu-binfmt";
 
 /// Files of trusted certificates, where the usual programs look for them: Debian, Alpine and what is made of them; Red Hat's only
 /// where the image has it.
@@ -78,16 +81,16 @@ pub(super) fn service_command(root: &ContainerRoot, image: &Image, command: Opti
     words
 }
 
-/// Our program, store, configuration and certificates in a job; and the variables that say where they are.
+/// Our program, store, configuration, emulators and certificates in a job; and the variables that say where they are.
 pub(super) fn ours(
     root: &ContainerRoot,
     asked: &Request,
-    store: &Path,
+    engine: &Engine,
     env: &mut Vec<(String, String)>,
 ) -> Result<Vec<Mount>, archipel_build::Error> {
     let bind =
         |source: &Path, target: String, read_only: bool| Mount::Bind { source: source.into(), target, read_only };
-    let mut mounts = vec![bind(store, format!("{OURS}/data/archipel"), false)];
+    let mut mounts = vec![bind(engine.store_dir(), format!("{OURS}/data/archipel"), false)];
     env.push(("XDG_DATA_HOME".into(), format!("{OURS}/data")));
     if let Some(config) = &asked.config {
         let target = format!("{OURS}/config.toml");
@@ -97,6 +100,10 @@ pub(super) fn ours(
     let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone()).unwrap_or_default();
     for target in programs(root, &path) {
         mounts.push(bind(&asked.program, target, true));
+    }
+    for emulator in engine.emulators()? {
+        let name = emulator.file_name().unwrap_or_default().to_string_lossy();
+        mounts.push(bind(&emulator, format!("{EMULATORS}/{name}"), true));
     }
     if let Some(ca) = &asked.ca {
         mounts.extend(certificates(root, ca)?);

@@ -370,8 +370,7 @@ impl Prepared {
             work: self.files.work().to_owned(),
             target: asked.project_dir.clone(),
         });
-        let store = run.runner.engine.store_dir().to_owned();
-        request.mounts.extend(container::ours(&self.root, asked, &store, &mut request.env)?);
+        request.mounts.extend(container::ours(&self.root, asked, &run.runner.engine, &mut request.env)?);
         let mut variables: BTreeMap<&str, &str> = self.values.iter().collect();
         variables.insert("CI_JOB_STATUS", status);
         let script = script::write(variables, &asked.project_dir, commands.iter().copied());
