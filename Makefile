@@ -5,19 +5,21 @@
 
 RUN_PACKAGES  := gcc libc6-dev qemu-user-static uidmap
 TEST_PACKAGES := $(RUN_PACKAGES) git skopeo buildah podman docker-registry crun netavark fuse-overlayfs slirp4netns
-CONF_PACKAGES := $(TEST_PACKAGES) python3-yaml openssh-client zstd
+CONF_PACKAGES := $(TEST_PACKAGES) python3-yaml openssh-client zstd mmdebstrap
 NEXTEST       := 0.9.143
 
-CASES ?= -t smoke
+CASES ?=
+SHARED_CASES := $(wildcard ../shared/conformance/run.py)
 
 # Rust's installer puts cargo where a plain login shell may not look.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 CHECKED := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
 TRIPLE   = $(shell rustc -vV | sed -n 's/^host: //p')
 ARCHIPEL = $(CURDIR)/target/$(TRIPLE)/release/archipel
+CHECKED_ARCHIPEL = $(CURDIR)/target/$(TRIPLE)/debug/archipel
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test conformance deps deps-run deps-conformance toolchain
+.PHONY: help build demo test conformance bench deps deps-run deps-conformance toolchain
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1:/p' $(MAKEFILE_LIST) | awk -F: '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -33,15 +35,23 @@ demo: deps-run ## Build, publish and run examples/hello-devops for three platfor
 test: deps ## Formatting, lints and every test
 	cargo fmt --all --check
 	$(CHECKED) cargo xtask bases target/bases --only busybox
+	$(CHECKED) cargo build --package archipel
+	$(if $(SHARED_CASES),scripts/conformance.sh $(CHECKED_ARCHIPEL) target/bases $(CASES),\
+	  @echo "No ../shared/conformance beside this checkout: its cases are not run.")
 	$(CHECKED) ARCHIPEL_TEST_BASES=$(CURDIR)/target/bases cargo nextest run --workspace $(if $(CI),--profile ci)
 
-conformance: deps-conformance ## Run the smoke cases of ../shared/conformance; CASES="-k REGEXP" selects others
+conformance: deps-conformance ## Run the cases of ../shared/conformance; CASES="-k REGEXP" selects some
 	cargo build --release --package archipel
 	cargo xtask bases target/bases --only busybox
 	scripts/conformance.sh $(ARCHIPEL) target/bases $(CASES)
 
+bench: deps ## Measure the release binary, and the peers that are here; a table for BENCHMARKS.md
+	cargo build --release --package archipel
+	cargo xtask bases target/bases
+	cargo xtask bench $(ARCHIPEL) target/bases
+
 deps: toolchain ## Install what the tests need
-	@$(call packages,$(TEST_PACKAGES))
+	@$(call packages,$(if $(SHARED_CASES),$(CONF_PACKAGES),$(TEST_PACKAGES)))
 	@cargo nextest --version >/dev/null 2>&1 || cargo install cargo-nextest --locked --version $(NEXTEST)
 
 deps-run: toolchain ## Install what building and running need

@@ -21,6 +21,6 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 cd "$cases"
-CONF_STATE=$state CONF_DEBIAN=${CONF_DEBIAN:-0} ./setup.sh
+CONF_STATE=$state CONF_DEBIAN=${CONF_DEBIAN:-1} ./setup.sh
 ./run.py --tool cli --cmd "$archipel build" --env "XDG_DATA_HOME=$state/home" \
   --env-template ARCHIPEL_CONFIG=templates/config.toml.in --json "$state/results.json" "$@"

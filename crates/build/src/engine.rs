@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use archipel_oci::{Digest, Platform};
@@ -11,11 +11,12 @@ use archipel_sandbox::emulation::Emulation;
 use archipel_store::Store;
 
 use crate::cancel::Cancel;
-use crate::exec::{Executor, SinkHandle};
+use crate::context::Loaded;
+use crate::exec::{Executor, SinkHandle, blocking};
 use crate::export::{PlatformResult, ResultLayer};
 use crate::plan::{NodeId, Plan, Planner, Root, StageResult};
 use crate::steps::Steps;
-use crate::{Error, Event, How, Request, Sink, SourceDateEpoch, StepInfo, Warning, context, schedule};
+use crate::{Error, Event, How, Request, Sink, SourceDateEpoch, StepInfo, Warning, context, epoch, schedule};
 
 /// A store, a registry client and a way to run foreign binaries. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -24,7 +25,7 @@ pub struct Engine {
     pub(crate) client: Client,
     pub(crate) cancel: Cancel,
     qemu: Arc<[PathBuf]>,
-    emulation: Arc<OnceLock<Arc<Emulation>>>,
+    emulation: Arc<Mutex<Option<Arc<Emulation>>>>,
     pub(crate) images: Arc<crate::image::Images>,
     pub(crate) sources: Arc<crate::source::Sources>,
 }
@@ -79,31 +80,60 @@ impl Engine {
         self.cancel.cancel();
     }
 
-    /// How foreign binaries run here. Set up when it is first asked for: most second builds never do.
+    /// How foreign binaries run here. Set up when it is first asked for: most second builds never do. One at a time: a namespace
+    /// has one table, and a second registration of the same would be refused.
     pub(crate) fn emulation(&self) -> Result<Arc<Emulation>, Error> {
-        if let Some(emulation) = self.emulation.get() {
+        let mut emulation = self.emulation.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(emulation) = &*emulation {
             return Ok(emulation.clone());
         }
-        let made = Arc::new(Emulation::set_up(&self.qemu)?);
-        Ok(self.emulation.get_or_init(|| made).clone())
+        Ok(emulation.insert(Arc::new(Emulation::set_up(&self.qemu)?)).clone())
     }
 
     /// Builds.
     pub async fn build(&self, request: &Request, sink: &Sink) -> Result<Built, Error> {
-        let begun = Instant::now();
-        let mut request = request.clone();
-        let loaded = context::load(&request, &self.store)?;
+        let loaded = context::load(request, &self.store)?;
         let steps = Steps::default();
-        let planner = Planner::new(self, &request, &loaded, sink, &steps)?;
-        let planned = planner.plan().await?;
+        let mut request = request.clone();
+        if let Some(stage) = epoch::stage(&request, &loaded.text)? {
+            let time = self.time_of_stage(&request, &loaded, stage, sink, &steps).await?;
+            request.build_args.push((epoch::NAME.into(), time.to_string()));
+        }
+        let made = self.make(request, &loaded, sink, &steps).await?;
+        let request = made.executor.request.clone();
+        let built = self.export(&request, made.results, sink, &steps).await?;
+        // After the result: what somebody waits for comes first, and a cache that fails has cost nothing.
+        self.export_cache(&made.executor, &made.layers, sink, &steps).await?;
+        Ok(built)
+    }
+
+    /// The time of a stage's newest file.
+    async fn time_of_stage(
+        &self,
+        request: &Request,
+        loaded: &Loaded,
+        stage: String,
+        sink: &Sink,
+        steps: &Steps,
+    ) -> Result<i64, Error> {
+        let mut request = Request { target: Some(stage), platforms: vec![Platform::host()], ..request.clone() };
+        request.build_args.push((epoch::NAME.into(), String::new()));
+        let made = self.make(request, loaded, sink, steps).await?;
+        let top = made.results.first().and_then(|result| result.top.clone());
+        let store = self.store.clone();
+        blocking(move || epoch::newest(store.view(top.as_ref())?.path())).await
+    }
+
+    /// Plans and runs.
+    async fn make(&self, mut request: Request, loaded: &Loaded, sink: &Sink, steps: &Steps) -> Result<Made, Error> {
+        let begun = Instant::now();
+        let planned = Planner::new(self, &request, loaded, sink, steps)?.plan().await?;
         request.source_date_epoch = planned.epoch.map(SourceDateEpoch);
-        let request = Arc::new(request);
-        let ids = declare(&planned.plan, sink, &steps);
+        let ids = declare(&planned.plan, sink, steps);
         // A failing step must not stop another build of the same engine; a person's Ctrl-C stops them all.
         let cancel = Cancel::default();
         let executor = Arc::new(Executor {
             engine: self.clone(),
-            request: request.clone(),
             outputs: planned.plan.nodes.iter().map(|_| OnceLock::new()).collect(),
             plan: planned.plan,
             contexts: planned.contexts,
@@ -113,7 +143,8 @@ impl Engine {
             cancel: cancel.clone(),
             dockerfile: (loaded.name.clone(), loaded.text.clone()),
             now: request.source_date_epoch.map_or_else(now, |epoch| epoch.0),
-            cache_locks: std::sync::Mutex::default(),
+            request: Arc::new(request),
+            cache_locks: Mutex::default(),
         });
         let outer = self.cancel.clone();
         let watch = tokio::spawn(async move {
@@ -126,17 +157,19 @@ impl Engine {
             return Err(Error::Interrupted);
         }
         ran?;
-        let of_results: BTreeSet<NodeId> =
-            planned.targets.iter().flat_map(|target| target.steps.iter().filter_map(|step| step.node)).collect();
-        let mut results = Vec::new();
-        for target in planned.targets {
-            results.push(result(&executor, target, begun)?);
-        }
-        let built = self.export(&request, results, sink, &steps).await?;
-        // After the result: what somebody waits for comes first, and a cache that fails has cost nothing.
-        self.export_cache(&executor, &of_results, sink, &steps).await?;
-        Ok(built)
+        let steps_of = |target: &StageResult| target.steps.iter().filter_map(|step| step.node).collect::<Vec<_>>();
+        let layers = planned.targets.iter().flat_map(steps_of).collect();
+        let results = planned.targets.into_iter().map(|target| result(&executor, target, begun));
+        Ok(Made { results: results.collect::<Result<_, _>>()?, executor, layers })
     }
+}
+
+/// A plan that was run.
+struct Made {
+    executor: Arc<Executor>,
+    results: Vec<PlatformResult>,
+    /// The nodes whose layers are in the results.
+    layers: BTreeSet<NodeId>,
 }
 
 /// Tells of every step before any begins, so that a renderer knows how many there are.

@@ -20,6 +20,7 @@ mod check;
 mod container;
 mod context;
 mod engine;
+mod epoch;
 mod error;
 mod event;
 mod exec;

@@ -62,7 +62,7 @@ fn is_tar(head: &[u8]) -> bool {
     written == block.iter().enumerate().map(|(n, b)| sum(n, *b)).sum::<u64>()
 }
 
-fn decompress(file: File, kind: Kind) -> Result<Box<dyn Read>, Error> {
+pub(crate) fn decompress(file: File, kind: Kind) -> Result<Box<dyn Read>, Error> {
     let io = |e| Error::Io { what: "read an archive".into(), source: e };
     Ok(match kind {
         Kind::Plain => Box::new(file),

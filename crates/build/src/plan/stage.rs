@@ -11,6 +11,7 @@ use archipel_oci::{ImageConfig, Platform, Reference};
 use super::{Node, NodeId, Planned, Plan, Root, Source, StageResult, Step};
 use crate::context::{Loaded, Tree};
 use crate::engine::warn;
+use crate::epoch::{self, Epoch};
 use crate::image::BaseImage;
 use crate::progress::Work;
 use crate::steps::Steps;
@@ -114,7 +115,7 @@ impl<'a> Planner<'a> {
             let automatic =
                 dockerfile::automatic_args(&Platform::host(), &platform, self.request.target.as_deref());
             let globals = self.dockerfile.globals(automatic, &self.request.build_args).map_err(|e| self.wrong(e))?;
-            epoch = epoch_of(self.request, &globals)?;
+            epoch = epoch::wanted(self.request, &self.dockerfile, &globals)?;
             let mut walk = Walk { platform: platform.clone(), globals, states: HashMap::new() };
             let state = self.stage(&mut walk, target).await?;
             if targets.is_empty() {
@@ -123,6 +124,10 @@ impl<'a> Planner<'a> {
             targets.push(self.result(platform, &state));
         }
         self.tell_unused();
+        let epoch = match epoch {
+            Some(Epoch::At(seconds)) => Some(seconds),
+            _ => None,
+        };
         Ok(Planned { plan: self.plan, contexts: self.contexts, targets, epoch })
     }
 
@@ -265,7 +270,7 @@ impl<'a> Planner<'a> {
     /// A value that was given and that nothing asks for is often a misspelt name.
     fn tell_unused(&self) {
         let known = |name: &str| {
-            let automatic = name.starts_with("BUILDKIT_") || name == "SOURCE_DATE_EPOCH" || dockerfile::is_proxy(name);
+            let automatic = name.starts_with("BUILDKIT_") || name == epoch::NAME || dockerfile::is_proxy(name);
             let platform = name.starts_with("TARGET") || name.starts_with("BUILD");
             automatic || platform || self.declared.contains(name)
         };
@@ -327,19 +332,4 @@ impl State {
 fn makes_files(instruction: &Instruction) -> bool {
     use dockerfile::Keyword::{Add, Copy, Run, Workdir};
     matches!(instruction.keyword(), Add | Copy | Run | Workdir)
-}
-
-/// `SOURCE_DATE_EPOCH`: of `--build-arg`, the environment, or an ARG before the first FROM.
-fn epoch_of(request: &Request, globals: &Globals) -> Result<Option<i64>, Error> {
-    let given = request.build_args.iter().rev().find(|(name, _)| name == "SOURCE_DATE_EPOCH");
-    match given.map(|(_, value)| value.as_str()).or_else(|| globals.get("SOURCE_DATE_EPOCH")) {
-        None => Ok(request.source_date_epoch.map(|epoch| epoch.0)),
-        Some("") => Ok(None),
-        Some(text) => match text.parse() {
-            Ok(seconds) => Ok(Some(seconds)),
-            Err(_) => Err(Error::Request(format!(
-                "invalid SOURCE_DATE_EPOCH: {text:?}; it should be a number of seconds since 1970"
-            ))),
-        },
-    }
 }

@@ -7,7 +7,8 @@ mod select;
 mod view;
 mod walk;
 
-pub(crate) use destination::{Destination, Ownership};
+pub(crate) use destination::{Destination, Ownership, mtime};
 pub(crate) use digest::digest;
 pub(crate) use select::{Match, Selection, select};
 pub(crate) use view::View;
+pub(crate) use walk::Entry;
