@@ -4,13 +4,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use archipel_oci::Platform;
 use clap::Subcommand;
+use serde_json::{Value, json};
 
 use super::builders::{Builder, Builders};
 use super::{Command as Plain, build, du, imagetools, prune, shared};
 use crate::environment::Environment;
 use crate::errors::{Error, status};
 use crate::flags::{csv, value};
-use crate::render::{self, diagnostic, table};
+use crate::render::{self, diagnostic, table, template};
 use crate::surface::{BUILDKIT_VERSION, BUILDX_VERSION};
 
 /// Docker's builder
@@ -87,7 +88,14 @@ struct Use {
 
 /// List the builders
 #[derive(Debug, clap::Args)]
-struct Ls {}
+struct Ls {
+    /// Form: table, json, or a template such as '{{.Name}}'
+    #[arg(long, default_value = "table", value_name = "FORM")]
+    format: String,
+    /// Show all platforms, as happens anyway
+    #[arg(long, hide = true)]
+    no_trunc: bool,
+}
 
 /// Show a builder
 #[derive(Debug, clap::Args)]
@@ -149,9 +157,17 @@ pub(super) fn run(args: Args, environment: &Environment) -> Result<u8, Error> {
             builders.choose(&chosen.name)?;
             builders.write()?;
         }
-        Command::Ls(_) => {
+        Command::Ls(ls) => {
             let platforms = platforms(environment)?;
-            render::print(&list(&builders, named.unwrap_or(builders.current()), &platforms)?)?;
+            let current = named.unwrap_or(builders.current());
+            render::print(&match ls.format.as_str() {
+                "table" => list(&builders, current, &platforms)?,
+                format => {
+                    let values = values(&builders, current, &platforms)?;
+                    let format = if format == "json" { "{{json .}}" } else { format };
+                    template::rows(format, &values).map_err(Error::Usage)?
+                }
+            })?;
         }
         Command::Inspect(inspect) => {
             let builder = builders.get(&meant(inspect.name.as_deref(), &builders))?;
@@ -243,6 +259,19 @@ fn of(builder: &Builder, platforms: &[String]) -> String {
     let first = builder.platforms.iter().map(|platform| format!("{platform}*"));
     let rest = platforms.iter().filter(|platform| !builder.platforms.contains(platform)).cloned();
     first.chain(rest).collect::<Vec<_>>().join(", ")
+}
+
+/// What docker's templates see.
+fn values(builders: &Builders, current: &str, platforms: &[String]) -> Result<Vec<Value>, Error> {
+    let value = |builder: &Builder| {
+        json!({
+            "Name": builder.name, "Driver": builder.driver, "Current": builder.name == current, "Dynamic": false,
+            "DriverEndpoint": "archipel", "Status": "running", "Buildkit": BUILDKIT_VERSION,
+            "Platforms": of(builder, platforms),
+        })
+    };
+    let default = builders.get(super::builders::DEFAULT)?;
+    Ok(std::iter::once(&default).chain(builders.all()).map(value).collect())
 }
 
 fn list(builders: &Builders, current: &str, platforms: &[String]) -> Result<String, Error> {

@@ -1,5 +1,6 @@
 //! `archipel images`.
 
+use archipel_dockerfile::glob_match;
 use archipel_oci::{Document, ImageConfig, RawManifest, is_attestation};
 use archipel_store::{Image, Store};
 use serde_json::{Value, json};
@@ -7,6 +8,8 @@ use serde_json::{Value, json};
 use super::shared;
 use crate::environment::Environment;
 use crate::errors::{Error, status};
+use crate::flags::csv::boolean;
+use crate::flags::request::each;
 use crate::render::{self, table, template, text};
 
 /// List the images that are here.
@@ -15,6 +18,12 @@ pub(crate) struct Args {
     /// Only this repository, or this name
     #[arg(value_name = "REPOSITORY[:TAG]")]
     name: Option<String>,
+    /// Only some: reference=PATTERN, dangling=true or dangling=false
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    /// Show all, as happens anyway
+    #[arg(short, long, hide = true)]
+    all: bool,
     /// Ids alone
     #[arg(short, long)]
     quiet: bool,
@@ -31,9 +40,12 @@ pub(crate) struct Args {
 
 /// Lists them.
 pub(super) fn run(args: &Args, environment: &Environment) -> Result<u8, Error> {
+    let filters: Vec<Filter> = each("--filter", &args.filter, filter)?;
     let store = shared::store(environment)?;
     let mut rows = vec![];
-    for image in store.images()?.iter().filter(|image| is_wanted(image, args.name.as_deref())) {
+    let wanted =
+        |image: &&Image| is_wanted(image, args.name.as_deref()) && filters.iter().all(|filter| filter.takes(image));
+    for image in store.images()?.iter().filter(wanted) {
         rows.push(Row::new(&store, image, args.no_trunc)?);
     }
     let shown = match args.format.as_str() {
@@ -67,6 +79,36 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Result<u8, Error> {
     };
     render::print(&shown)?;
     Ok(status::OK)
+}
+
+enum Filter {
+    /// Without a name, or with one.
+    Dangling(bool),
+    /// Of a name like this.
+    Reference(String),
+}
+
+fn filter(text: &str) -> Result<Filter, String> {
+    match text.split_once('=') {
+        Some(("dangling", value)) => boolean(value).map(Filter::Dangling).ok_or_else(|| "it is true or false".into()),
+        Some(("reference", pattern)) => Ok(Filter::Reference(pattern.to_owned())),
+        _ => Err("reference=PATTERN and dangling=true are known".into()),
+    }
+}
+
+impl Filter {
+    fn takes(&self, image: &Image) -> bool {
+        match self {
+            Self::Dangling(dangling) => shared::is_unnamed(image) == *dangling,
+            Self::Reference(pattern) => {
+                let familiar = image.reference.familiar();
+                let tag = image.reference.tag().map_or(0, |tag| tag.len() + 1);
+                let repository = familiar.get(..familiar.len() - tag).unwrap_or(&familiar);
+                // A pattern without a tag is for any tag.
+                [familiar.as_str(), repository].iter().any(|name| glob_match(pattern, name))
+            }
+        }
+    }
 }
 
 fn is_wanted(image: &Image, name: Option<&str>) -> bool {

@@ -39,7 +39,9 @@ pub(super) fn run(args: Args, environment: &Environment) -> Result<u8, Error> {
     };
     let secret = match args.password {
         Some(password) => {
-            diagnostic::warn("a password on the command line can be seen by other users of this machine: use --password-stdin");
+            diagnostic::warn(
+                "a password on the command line can be seen by other users of this machine: use --password-stdin",
+            );
             Secret::new(password)
         }
         None if args.password_stdin => from_stdin()?,

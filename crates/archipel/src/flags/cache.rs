@@ -87,9 +87,12 @@ mod tests {
         let to = export("type=local,dest=d,mode=max,ignore-error=true").unwrap();
         assert!(to.all && to.ignore_error);
         assert!(!export("h.example/a:c").unwrap().all);
-        for (text, word) in
-            [("type=gha", "gha"), ("type=local", "dest="), ("ref=x", "type="), ("type=registry,ref=x,mode=most", "most")]
-        {
+        for (text, word) in [
+            ("type=gha", "gha"),
+            ("type=local", "dest="),
+            ("ref=x", "type="),
+            ("type=registry,ref=x,mode=most", "most"),
+        ] {
             let error = export(text).unwrap_err();
             assert!(error.contains(word), "{error}");
         }

@@ -155,7 +155,7 @@ fn outputs(args: &BuildArgs) -> Result<Vec<Output>, Error> {
 }
 
 /// Reads each value of a flag; an error names the flag and the value.
-pub(super) fn each<T>(flag: &str, typed: &[String], read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, Error> {
+pub(crate) fn each<T>(flag: &str, typed: &[String], read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, Error> {
     typed.iter().map(|text| read(text).map_err(|reason| Error::Usage(format!("{flag} {text}: {reason}")))).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use archipel_testkit::{Archipel, OwnRegistry, elf, requires};
 
-use crate::util::{archipel, image, publish, transcript};
+use crate::util::{archipel, image, publish, publish_alone, transcript};
 
 /// A link named docker, as a job's container has it.
 fn link() -> std::path::PathBuf {
@@ -136,7 +136,7 @@ fn what_is_not_there_is_an_error() {
         &["buildx", "create", "--driver", "kubernetes"],
         &["buildx", "create", "--driver-opt", "memory=1g"],
         &["buildx", "create", "--buildkitd-flags", "--oci-worker-net=x"],
-        &["images", "--filter", "dangling=true"],
+        &["images", "--filter", "since=a"],
         &["buildx", "build", "--builder", "nope", "."],
     ] {
         let finished = archipel.run([&["docker"], args].concat());
@@ -208,6 +208,7 @@ fn builders_are_names() {
     [exit 2]
     ");
     assert!(archipel.ok(["docker", "buildx", "ls"]).contains("default*"));
+    assert_eq!(archipel.ok(["docker", "buildx", "ls", "--format", "{{.Name}} {{.Current}}"]), "default true\n");
 }
 
 #[test]
@@ -339,11 +340,33 @@ fn needs_userns_an_image_without_a_name_is_had_by_its_id() {
     assert_eq!(archipel.ok(["docker", "run", "--rm", "--platform", "linux/amd64", id.trim()]), "hello\n");
     let listed = archipel.ok(["docker", "images", "--format", "{{.Repository}} {{.Tag}} {{.Platforms}}"]);
     assert_eq!(listed, "<none> <none> linux/amd64\n");
+    assert_eq!(archipel.ok(["docker", "images", "-f", "dangling=true", "-q"]).lines().count(), 1);
+    assert_eq!(archipel.ok(["docker", "images", "-f", "dangling=false", "-q"]), "");
     archipel.ok(["docker", "tag", id.trim(), "named"]);
     // Without a name it is kept until somebody cleans up, with one until it is removed.
     archipel.ok(["docker", "system", "prune", "-f"]);
     assert_eq!(archipel.ok(["docker", "images", "--format", "{{.Repository}}"]), "named\n");
     assert_eq!(archipel.ok(["docker", "inspect", "-f", "{{len .RepoTags}}", "named"]), "1\n");
+}
+
+#[test]
+fn needs_qemu_a_platform_that_does_not_match_is_told_and_only_then() {
+    requires!(userns, qemu);
+    let registry = OwnRegistry::start();
+    let archipel = archipel();
+    let foreign = if archipel_oci::Platform::host().architecture == "arm64" { "amd64" } else { "arm64" };
+    let hello = elf::program(foreign, "hello\n", 0);
+    let platform = format!("linux/{foreign}");
+    let files = [("bin/", 0o755, &b""[..]), ("bin/hello", 0o755, &hello)];
+    let image = archipel_testkit::ImageBuilder::new(&platform).layer(files).build();
+    let name = publish_alone(&archipel, &registry, "foreign:1", &image);
+    archipel.ok(["docker", "pull", "-q", "--platform", &platform, &name]);
+    let told = archipel.run(["docker", "run", "--rm", &name, "/bin/hello"]);
+    assert_eq!((told.code(), told.stdout().as_str()), (0, "hello\n"), "{}", told.transcript());
+    let warning = format!("The requested image's platform ({platform}) does not match the detected host platform");
+    assert!(told.stderr().contains(&warning), "{}", told.transcript());
+    let asked = archipel.run(["docker", "run", "--rm", "--platform", &platform, &name, "/bin/hello"]);
+    assert_eq!((asked.stdout().as_str(), asked.stderr().as_str()), ("hello\n", ""), "{}", asked.transcript());
 }
 
 #[test]

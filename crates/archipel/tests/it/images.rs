@@ -45,6 +45,15 @@ fn names_platforms_and_sizes() {
     short:latest linux/amd64,linux/arm64
     [exit 0]
     ");
+    for (filter, count) in
+        [("reference=short", 1), ("reference=sh*:latest", 1), ("reference=*", 1), ("reference=*/app", 1)]
+    {
+        assert_eq!(
+            archipel.ok(["images", "--filter", filter, "--format", "{{.ID}}"]).lines().count(),
+            count,
+            "{filter}"
+        );
+    }
     let listed: Vec<serde_json::Value> =
         archipel.ok(["images", "--format", "json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(listed.len(), 3);
