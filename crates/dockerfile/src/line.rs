@@ -177,7 +177,7 @@ pub(crate) fn is_comment(line: &str) -> bool {
 }
 
 /// What a line has before its continuation character, and whether it has one. One that is itself escaped is none.
-fn continuation(line: &str, escape: char) -> (&str, bool) {
+pub(crate) fn continuation(line: &str, escape: char) -> (&str, bool) {
     match line.trim_end_matches([' ', '\t']).strip_suffix(escape) {
         Some(before) if !before.ends_with(escape) => (before, true),
         _ => (line, false),

@@ -6,6 +6,7 @@ use std::fmt;
 use crate::diagnostic::Diagnostic;
 use crate::directive::Directives;
 use crate::instruction::{Instruction, Op, Word};
+use crate::line::continuation;
 use crate::span::{Span, Spanned};
 
 /// A Dockerfile.
@@ -224,7 +225,7 @@ fn print(comments: &[String], source: &str, escape: char, f: &mut fmt::Formatter
     writeln!(f, "#")?;
     comments.iter().try_for_each(|comment| writeln!(f, "# {comment}"))?;
     f.write_str(source)?;
-    // An escape character at the end of an instruction that was not one for a continuation would be one now; then there
-    // is nothing for it to continue with.
-    writeln!(f, "{}", if source.ends_with(escape) { "\n" } else { "" })
+    // An escape character at the end of an instruction that was not one for a continuation would be one now. It can only have
+    // stood there before a continuation with nothing to continue with, at the end of the text; so that comes here too.
+    writeln!(f, "{}", if continuation(source, escape).1 { format!(" {escape}\n") } else { String::new() })
 }

@@ -48,6 +48,8 @@ const LINES: &[&str] = &[
     "B",
     "\tX",
     "  trailing \\",
+    "RUN a\\\\",
+    "RUN a \\\\\\",
     "  back `",
 ];
 
