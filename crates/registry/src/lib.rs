@@ -12,6 +12,7 @@
 //! request holds more than a few of them, or one manifest, in memory.
 #![forbid(unsafe_code)]
 
+mod access;
 mod blob;
 mod catalog;
 mod error;
@@ -25,6 +26,7 @@ pub mod storage;
 mod tag;
 mod upload;
 
+pub use access::Login;
 pub use name::{Name, Tag, Target, TargetError};
 pub use server::Registry;
 pub use storage::{Collected, FsStorage, Policy, Storage};

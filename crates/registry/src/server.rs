@@ -14,6 +14,7 @@ use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::access::Login;
 use crate::error::{Code, Error, Result};
 use crate::route::{self, Query, Route};
 use crate::storage::Storage;
@@ -27,18 +28,25 @@ const DRAIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Registry<S> {
     storage: Arc<S>,
+    login: Option<Login>,
 }
 
 impl<S> Clone for Registry<S> {
     fn clone(&self) -> Self {
-        Self { storage: Arc::clone(&self.storage) }
+        Self { storage: Arc::clone(&self.storage), login: self.login.clone() }
     }
 }
 
 impl<S: Storage> Registry<S> {
     /// Serves what the storage keeps.
     pub fn new(storage: S) -> Self {
-        Self { storage: Arc::new(storage) }
+        Self { storage: Arc::new(storage), login: None }
+    }
+
+    /// Serves those only who know a login.
+    #[must_use]
+    pub fn with_login(self, login: Login) -> Self {
+        Self { login: Some(login), ..self }
     }
 
     /// The registry as a service, to be put behind a listener or into another router.
@@ -96,6 +104,9 @@ impl<S: Storage> Registry<S> {
     }
 
     async fn dispatch(&self, request: Request) -> Result<Response> {
+        if let Some(login) = &self.login {
+            login.check(request.headers())?;
+        }
         let storage = &*self.storage;
         let path = request.uri().path();
         let query = Query::new(request.uri().query());

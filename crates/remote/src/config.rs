@@ -35,6 +35,9 @@ pub struct Config {
 pub struct RegistryConfig {
     /// Where to ask first when reading: `HOST[:PORT][/PREFIX]`, in this order, then the registry itself.
     pub mirrors: Vec<String>,
+    /// Where the registry really is, for reading and writing: `HOST[:PORT][/PREFIX]` (`location` of Podman's
+    /// `registries.conf`). Its credentials stay those of its name.
+    pub location: Option<String>,
     /// Plain HTTP. Without a word, a registry on loopback is spoken to in plain HTTP, unless certificates are named for it,
     /// and every other one in HTTPS.
     pub http: Option<bool>,
@@ -69,6 +72,7 @@ struct File {
 struct Section {
     #[serde(default)]
     mirrors: Vec<Spanned<String>>,
+    location: Option<Spanned<String>>,
     http: Option<bool>,
     #[serde(default)]
     insecure: bool,
@@ -86,15 +90,16 @@ impl Config {
         let mut registry = BTreeMap::new();
         for (name, section) in file.registry {
             check_host(&name)?;
-            for mirror in &section.mirrors {
-                check_host(mirror)?;
+            for place in section.mirrors.iter().chain(&section.location) {
+                check_host(place)?;
             }
             if let Some(second) = section.keypair.get(1) {
                 let message = format!("registry `{}` has more than one keypair: one is used", name.get_ref());
                 return Err(ConfigError { message, span: Some(second.span()) });
             }
             let section = RegistryConfig {
-                mirrors: section.mirrors.into_iter().map(|m| m.into_inner().trim_end_matches('/').to_owned()).collect(),
+                mirrors: section.mirrors.into_iter().map(place).collect(),
+                location: section.location.map(place),
                 http: section.http,
                 insecure: section.insecure,
                 ca: section.ca,
@@ -103,6 +108,11 @@ impl Config {
             registry.insert(name.into_inner(), section);
         }
         Ok(Self { registry, certs_d: Vec::new() })
+    }
+
+    /// Where a registry really is, if that is not where its name says.
+    pub(crate) fn location(&self, host: &str) -> Option<&str> {
+        self.registry.get(host).and_then(|r| r.location.as_deref())
     }
 
     /// The mirrors of a registry.
@@ -136,6 +146,10 @@ impl Config {
     }
 }
 
+fn place(text: Spanned<String>) -> String {
+    text.into_inner().trim_end_matches('/').to_owned()
+}
+
 /// A host is written as in references. `https://` in front is the most common mistake.
 fn check_host(host: &Spanned<String>) -> Result<(), ConfigError> {
     let text = host.get_ref().as_str();
@@ -166,11 +180,14 @@ mod tests {
             keypair = [{ key = "/k", cert = "/c" }]
             [registry."10.0.0.1"]
             http = true
+            [registry."ghcr.io"]
+            location = "127.0.0.1:5000/ghcr/"
         "#;
         let config = Config::parse(text).unwrap();
         assert_eq!(config.mirrors("docker.io"), ["127.0.0.1:5555", "cache.example/hub"]);
         assert!(!config.plain("127.0.0.1:5555") && config.plain("10.0.0.1") && config.plain("localhost:1"));
         assert!(!config.plain("docker.io"));
+        assert_eq!(config.location("ghcr.io"), Some("127.0.0.1:5000/ghcr"));
         let trust = config.trust("127.0.0.1:5555");
         assert!(trust.insecure && trust.tls && trust.keypair.is_some());
     }

@@ -46,10 +46,11 @@ impl Endpoint {
         config: &Config,
         options: &Options,
     ) -> Result<Self, ConfigError> {
-        let (host, prefix) = place.split_once('/').unwrap_or((place, ""));
-        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        let scheme = if config.plain(host) { "http" } else { "https" };
-        let address = if host == DOCKER_HUB { DOCKER_HUB_HOST } else { host };
+        let (host, own) = place.split_once('/').unwrap_or((place, ""));
+        let (served, before) = config.location(host).map_or((host, ""), |l| l.split_once('/').unwrap_or((l, "")));
+        let prefix: String = [before, own].iter().filter(|part| !part.is_empty()).map(|part| format!("{part}/")).collect();
+        let scheme = if config.plain(served) { "http" } else { "https" };
+        let address = if served == DOCKER_HUB { DOCKER_HUB_HOST } else { served };
         let base = Url::parse(&format!("{scheme}://{address}/v2/{prefix}"))
             .map_err(|e| ConfigError { message: format!("`{place}` is not a registry's host: {e}"), span: None })?;
         Ok(Self {
@@ -58,7 +59,7 @@ impl Endpoint {
             base,
             prefix,
             mirror_of: mirror_of.map(str::to_owned),
-            trust: config.trust(host),
+            trust: config.trust(served),
             session: Session::default(),
             downloads: Arc::new(Semaphore::new(options.max_requests_per_host.max(1))),
             uploads: Semaphore::new(options.max_requests_per_host.max(1)),
@@ -154,6 +155,10 @@ mod tests {
         assert_eq!(mirror.url("a/b", "tags/list").as_str(), "http://127.0.0.1:5/v2/hub/a/b/tags/list?ns=docker.io");
         assert_eq!(mirror.repository("a/b"), "hub/a/b");
         assert_eq!(mirror.name, "127.0.0.1:5/hub (mirror of docker.io)");
+        let config = Config::parse("[registry.\"docker.io\"]\nlocation = \"127.0.0.1:5/hub\"").unwrap();
+        let moved = Endpoint::new("docker.io", None, &config, &Options::default()).unwrap();
+        assert_eq!(moved.url("a/b", "tags/list").as_str(), "http://127.0.0.1:5/v2/hub/a/b/tags/list");
+        assert_eq!((moved.host.as_str(), moved.repository("a/b").as_str()), ("docker.io", "hub/a/b"));
     }
 
     #[test]
