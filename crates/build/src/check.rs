@@ -47,7 +47,7 @@ impl Engine {
     /// # Errors
     /// If there is no Dockerfile to read. What is wrong with it is among what was found.
     pub async fn check(&self, request: &Request) -> Result<Check, Error> {
-        let Loaded { tree, name, text } = context::load(request, &self.store)?;
+        let Loaded { tree, name, text, .. } = context::load(request, self).await?;
         let Parsed { dockerfile, diagnostics } = dockerfile::parse(&text);
         let (errors, warnings): (Vec<_>, Vec<_>) = diagnostics.into_iter().partition(|d| d.severity == Severity::Error);
         let parsed = errors.is_empty();
@@ -85,7 +85,7 @@ impl Engine {
     /// # Errors
     /// If there is no Dockerfile to read, or it is wrong.
     pub async fn outline(&self, request: &Request) -> Result<Answer<Outline>, Error> {
-        let (loaded, dockerfile) = self.correct(request)?;
+        let (loaded, dockerfile) = self.correct(request).await?;
         let outline = match self.look(request, &dockerfile).await {
             Ok((globals, target, bases)) => {
                 let subject =
@@ -104,13 +104,13 @@ impl Engine {
     ///
     /// # Errors
     /// If there is no Dockerfile to read, or it is wrong.
-    pub fn stages(&self, request: &Request) -> Result<Answer<Vec<Stage>>, Error> {
-        let (loaded, dockerfile) = self.correct(request)?;
+    pub async fn stages(&self, request: &Request) -> Result<Answer<Vec<Stage>>, Error> {
+        let (loaded, dockerfile) = self.correct(request).await?;
         Ok(Answer { text: loaded.text, value: dockerfile.stages })
     }
 
-    fn correct(&self, request: &Request) -> Result<(Loaded, dockerfile::Dockerfile), Error> {
-        let loaded = context::load(request, &self.store)?;
+    async fn correct(&self, request: &Request) -> Result<(Loaded, dockerfile::Dockerfile), Error> {
+        let loaded = context::load(request, self).await?;
         let Parsed { dockerfile, mut diagnostics } = dockerfile::parse(&loaded.text);
         diagnostics.retain(|d| d.severity == Severity::Error);
         if diagnostics.is_empty() { Ok((loaded, dockerfile)) } else { Err(error(loaded, diagnostics)) }

@@ -12,6 +12,7 @@ use archipel_store::Store;
 
 use crate::cancel::Cancel;
 use crate::context::Loaded;
+use crate::epoch::Epoch;
 use crate::exec::{Executor, SinkHandle, blocking};
 use crate::export::{PlatformResult, ResultLayer};
 use crate::plan::{NodeId, Plan, Planner, Root, StageResult};
@@ -92,12 +93,16 @@ impl Engine {
 
     /// Builds.
     pub async fn build(&self, request: &Request, sink: &Sink) -> Result<Built, Error> {
-        let loaded = context::load(request, &self.store)?;
+        let loaded = context::load(request, self).await?;
         let steps = Steps::default();
         let mut request = request.clone();
-        if let Some(stage) = epoch::stage(&request, &loaded.text)? {
-            let time = self.time_of_stage(&request, &loaded, stage, sink, &steps).await?;
-            request.build_args.push((epoch::NAME.into(), time.to_string()));
+        if let Some(early) = epoch::early(&request, &loaded.text)? {
+            let time = match early {
+                Epoch::At(time) => Some(time),
+                Epoch::Context => loaded.time,
+                Epoch::Stage(stage) => Some(self.time_of_stage(&request, &loaded, stage, sink, &steps).await?),
+            };
+            request.build_args.push((epoch::NAME.into(), time.map(|time| time.to_string()).unwrap_or_default()));
         }
         let made = self.make(request, &loaded, sink, &steps).await?;
         let request = made.executor.request.clone();

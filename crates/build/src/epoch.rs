@@ -21,6 +21,8 @@ pub(crate) const NAME: &str = "SOURCE_DATE_EPOCH";
 pub(crate) enum Epoch {
     /// Seconds since 1970.
     At(i64),
+    /// The time of the build context: of a commit, or of a file on its server. A folder has none.
+    Context,
     /// A stage's newest file.
     Stage(String),
 }
@@ -35,6 +37,7 @@ pub(crate) fn wanted(
     match given.map(|(_, value)| value.as_str()).or_else(|| globals.get(NAME)) {
         None => Ok(request.source_date_epoch.map(|epoch| Epoch::At(epoch.0))),
         Some("") => Ok(None),
+        Some("context") => Ok(Some(Epoch::Context)),
         Some(text) => match text.parse() {
             Ok(seconds) => Ok(Some(Epoch::At(seconds))),
             Err(_) if dockerfile.target(Some(text)).is_ok() => Ok(Some(Epoch::Stage(text.to_owned()))),
@@ -45,15 +48,15 @@ pub(crate) fn wanted(
     }
 }
 
-/// The stage that must be made before anything else is, because the time comes from it.
-pub(crate) fn stage(request: &Request, text: &str) -> Result<Option<String>, Error> {
+/// What the time must be taken from before anything else is planned: the context, or a stage that is made first.
+pub(crate) fn early(request: &Request, text: &str) -> Result<Option<Epoch>, Error> {
     let parsed = dockerfile::parse(text);
     let automatic = dockerfile::automatic_args(&Platform::host(), &Platform::host(), None);
     // What is wrong with the Dockerfile is told when it is planned, with its place.
     let Ok(globals) = parsed.dockerfile.globals(automatic, &request.build_args) else { return Ok(None) };
     match wanted(request, &parsed.dockerfile, &globals) {
-        Ok(Some(Epoch::Stage(name))) if parsed.is_ok() => Ok(Some(name)),
-        Ok(_) => Ok(None),
+        Ok(Some(Epoch::At(_)) | None) => Ok(None),
+        Ok(found) => Ok(found.filter(|_| parsed.is_ok())),
         Err(e) => Err(e),
     }
 }

@@ -40,7 +40,7 @@ pub enum Error {
         url: String,
     },
     /// The registry answers no.
-    #[error("{registry}: {subject}: the registry refused with status {status}{}", Complaints(.complaints))]
+    #[error("{registry}: {subject}: the server refused with status {status}{}", Complaints(.complaints))]
     Refused {
         /// The registry as the user names it.
         registry: String,

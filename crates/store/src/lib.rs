@@ -10,6 +10,7 @@
 //!   cache/<2 hex>/<hex>        small records by key
 //!   images/<encoded>.json      a reference and what it stands for
 //!   mounts/<hex>/<n>/data      the folder of a `RUN --mount=type=cache`; `lock` beside it while one has it alone
+//!   known_hosts                the keys of hosts that git met over ssh: one is taken when it is first seen, and then kept
 //!   work/<pid>-<n>/            what is being made, and mount points; `lock` inside is locked while its process lives
 //! ```
 //!

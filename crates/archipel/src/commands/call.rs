@@ -81,7 +81,7 @@ pub(super) fn run(args: &BuildArgs, environment: &Environment) -> Result<u8, Err
             })?;
         }
         Method::Targets => {
-            let answer = shared::on_engine(environment, |engine| async move { engine.stages(request) })?;
+            let answer = shared::on_engine(environment, |engine| async move { engine.stages(request).await })?;
             render::print(&match call.json {
                 true => shared::json(&checks::targets_json(&answer.value, &answer.text)),
                 false => checks::targets(&answer.value),

@@ -22,7 +22,7 @@ pub(super) fn load(context: &Path, dockerfile: &Dockerfile) -> Result<Loaded, Er
             (name, read(&path)?, Some(path))
         }
     };
-    Ok(Loaded { tree: tree(context, beside.as_deref())?, name, text })
+    Ok(Loaded { tree: tree(context, beside.as_deref())?, name, text, time: None })
 }
 
 /// The tree below a folder, less what its ignore file leaves out: `<Dockerfile>.dockerignore` if there is one, else
@@ -40,8 +40,8 @@ pub(super) fn tree(context: &Path, dockerfile: Option<&Path>) -> Result<Tree, Er
         match File::open(&path) {
             Ok(file) => {
                 let text = text_of(file, &path)?;
-                let parsed = IgnoreFile::parse(&text)
-                    .map_err(|e| Error::Request(format!("{}: {e}", path.display())))?;
+                let parsed =
+                    IgnoreFile::parse(&text).map_err(|e| Error::Request(format!("{}: {e}", path.display())))?;
                 ignore = Some(Arc::new(parsed));
                 break;
             }
@@ -56,7 +56,9 @@ fn check(context: &Path) -> Result<(), Error> {
     let meta = std::fs::metadata(context).map_err(Error::io(format!("build context {}", context.display())))?;
     if !meta.is_dir() {
         let shown = context.display();
-        return Err(Error::Request(format!("build context {shown} is not a folder; give the folder, and the Dockerfile with -f")));
+        return Err(Error::Request(format!(
+            "build context {shown} is not a folder; give the folder, and the Dockerfile with -f"
+        )));
     }
     Ok(())
 }
@@ -84,6 +86,10 @@ pub(super) fn text_of(file: File, path: &Path) -> Result<String, Error> {
     let mut bytes = Vec::new();
     let what = || format!("read {}", path.display());
     file.take(MAX_DOCKERFILE + 1).read_to_end(&mut bytes).map_err(Error::io(what()))?;
+    self::text(bytes, path)
+}
+
+pub(super) fn text(bytes: Vec<u8>, path: &Path) -> Result<String, Error> {
     if bytes.len() as u64 > MAX_DOCKERFILE {
         return Err(Error::Request(format!("{} is larger than {MAX_DOCKERFILE} bytes", path.display())));
     }

@@ -1,17 +1,22 @@
 //! Where a build's files come from. Each kind of context becomes a folder to read, and the Dockerfile's text.
 
+mod folder;
+mod git;
+mod http;
 mod local;
+mod oci_layout;
 mod stdin;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use archipel_dockerfile::IgnoreFile;
-use archipel_oci::Platform;
 use archipel_store::Store;
 
+pub(crate) use oci_layout::layout_image;
+
+use crate::exec::blocking;
 use crate::request::{Context, Dockerfile};
-use crate::image::BaseImage;
 use crate::{Engine, Error, Request};
 
 /// The largest Dockerfile that is read. Real ones have kilobytes; a limit keeps a wrong path from filling the memory.
@@ -35,54 +40,48 @@ pub(crate) struct Loaded {
     /// The Dockerfile as the person knows it.
     pub(crate) name: String,
     pub(crate) text: String,
+    /// When the context was made, in seconds since 1970, if it says so: a commit's time, or that of a file of a web server.
+    /// It is what `SOURCE_DATE_EPOCH=context` means.
+    pub(crate) time: Option<i64>,
 }
 
 /// Loads the main context and the Dockerfile.
-pub(crate) fn load(request: &Request, store: &Store) -> Result<Loaded, Error> {
-    match &request.context {
-        Context::Local(path) => local::load(path, &request.dockerfile),
-        Context::Stdin(spooled) => stdin::load(spooled, &request.dockerfile, store),
+pub(crate) async fn load(request: &Request, engine: &Engine) -> Result<Loaded, Error> {
+    let (store, dockerfile) = (engine.store.clone(), request.dockerfile.clone());
+    match request.context.clone() {
+        Context::Local(path) => blocking(move || local::load(&path, &dockerfile)).await,
+        Context::Stdin(spooled) => blocking(move || stdin::load(&spooled, &dockerfile, &store)).await,
+        Context::Git(url) => git::load(&url, request, engine).await,
+        Context::Http(url) => http::load(&url, request, engine).await,
         Context::Empty => {
-            let Dockerfile::Text(text) = &request.dockerfile else {
+            let Dockerfile::Text(text) = dockerfile else {
                 return Err(Error::Request("there is no context and no Dockerfile: give a folder, or `-f -`".into()));
             };
-            let folder = empty(store)?;
-            Ok(Loaded { tree: folder, name: "Dockerfile".into(), text: text.clone() })
+            let tree = blocking(move || empty(&store)).await?;
+            Ok(Loaded { tree, name: "Dockerfile".into(), text, time: None })
         }
-        other => Err(unsupported(other)),
+        Context::Image(_) | Context::OciLayout { .. } => {
+            let message =
+                "an image cannot be the build context; name it with --build-context NAME=... and copy from it";
+            Err(Error::Request(message.into()))
+        }
     }
 }
 
-/// Loads the tree of a named context that is a folder.
-pub(crate) async fn named(name: &str, context: &Context, _engine: &Engine) -> Result<Tree, Error> {
-    match context {
-        Context::Local(path) => local::tree(path, None),
-        other => Err(Error::Request(format!("build context `{name}`: {}", unsupported(other)))),
-    }
-}
-
-/// Loads a named context that is an image of a layout.
-pub(crate) async fn layout_image(
-    name: &str,
-    path: &Path,
-    target: Option<&str>,
-    _platform: &Platform,
-    _engine: &Engine,
-) -> Result<Arc<BaseImage>, Error> {
-    let context = Context::OciLayout { path: path.to_owned(), target: target.map(str::to_owned) };
-    Err(Error::Request(format!("build context `{name}`: {}", unsupported(&context))))
-}
-
-fn unsupported(context: &Context) -> Error {
-    let what = match context {
-        Context::Git(url) => format!("the git context `{url}` is not supported yet; clone it and give the folder"),
-        Context::Http(url) => format!("the HTTP context `{url}` is not supported yet; fetch it and give it as `-`"),
-        Context::OciLayout { path, .. } => {
-            format!("an OCI layout ({}) as context is not supported yet; copy it to a registry", path.display())
+/// Loads the tree of a named context that is no image.
+pub(crate) async fn named(name: &str, context: &Context, request: &Request, engine: &Engine) -> Result<Tree, Error> {
+    let loaded = match context.clone() {
+        Context::Local(path) => blocking(move || local::tree(&path, None)).await,
+        Context::Git(url) => git::named(&url, request, engine).await,
+        Context::Http(url) => http::named(&url, request, engine).await,
+        Context::Image(_) | Context::OciLayout { .. } | Context::Stdin(_) | Context::Empty => {
+            Err(Error::Request("it has no files to copy from".into()))
         }
-        _ => "this kind of context is not supported here".into(),
     };
-    Error::Request(what)
+    loaded.map_err(|e| match e {
+        Error::Request(reason) => Error::Request(format!("build context `{name}`: {reason}")),
+        other => other,
+    })
 }
 
 /// A folder without files.

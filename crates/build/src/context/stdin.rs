@@ -7,7 +7,7 @@ use std::sync::Arc;
 use archipel_store::Store;
 
 use super::local::text_of;
-use super::{Loaded, Tree, empty};
+use super::{Loaded, Tree, empty, folder};
 use crate::Error;
 use crate::exec::archive;
 use crate::request::Dockerfile;
@@ -16,15 +16,10 @@ pub(super) fn load(spooled: &Path, dockerfile: &Dockerfile, store: &Store) -> Re
     let open = || File::open(spooled).map_err(Error::io("read standard input"));
     let Some(kind) = archive::kind(&open()?)? else {
         let text = text_of(open()?, Path::new("standard input"))?;
-        return Ok(Loaded { tree: empty(store)?, name: "Dockerfile".into(), text });
+        return Ok(Loaded { tree: empty(store)?, name: "Dockerfile".into(), text, time: None });
     };
     let draft = Arc::new(store.draft(None)?);
     archive::unpack(open()?, kind, draft.upper())?;
-    let inner = match dockerfile {
-        Dockerfile::Path(path) => Dockerfile::Path(draft.upper().join(path.strip_prefix("/").unwrap_or(path))),
-        other => other.clone(),
-    };
-    let loaded = super::local::load(draft.upper(), &inner)?;
-    let tree = Tree { keeps_owners: true, _keep: Some(draft), ..loaded.tree };
-    Ok(Loaded { tree, ..loaded })
+    let tree = Tree { path: draft.upper().to_owned(), ignore: None, keeps_owners: true, _keep: Some(draft) };
+    folder::load(tree, dockerfile)
 }

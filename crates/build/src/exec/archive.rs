@@ -1,10 +1,11 @@
 //! Archives that ADD unpacks, known by their content and not by their name.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Seek as _};
+use std::fs::{self, File};
+use std::io::{BufReader, BufWriter, Read, Seek as _, Write as _};
+use std::os::unix::fs::{PermissionsExt as _, lchown};
 use std::path::Path;
 
-use archipel_store::layer;
+use archipel_store::{Store, layer};
 use bzip2::read::MultiBzDecoder;
 use lzma_rust2::XzReader;
 use rustix::fs::{Mode, OFlags, openat};
@@ -80,8 +81,60 @@ pub(crate) fn unpack(mut file: File, kind: Kind, folder: &Path) -> Result<(), Er
     Ok(())
 }
 
+/// Unpacks an archive into a folder, where everything in it gets one owner, whatever the archive says (`ADD --chown`).
+pub(crate) fn unpack_for(file: File, kind: Kind, folder: &Path, owner: (u32, u32), store: &Store) -> Result<(), Error> {
+    // Aside, as in the folder it could not be told from what was there before.
+    let draft = store.draft(None)?;
+    unpack(file, kind, draft.upper())?;
+    give(draft.upper(), owner)?;
+    let io = |e| Error::Io { what: "unpack an archive".into(), source: e };
+    let (reader, writer) = std::io::pipe().map_err(io)?;
+    std::thread::scope(|scope| {
+        let from = draft.upper();
+        let writing = scope.spawn(move || {
+            let mut archive = layer::Writer::new(BufWriter::new(writer));
+            layer::write_tree(from, b"", layer::Form::Files, None, &mut archive)?;
+            archive.finish().and_then(|mut rest| rest.flush()).map_err(io)
+        });
+        let read = layer::extract(reader, folder);
+        match writing.join() {
+            // A reader that gave up broke the pipe, and knows why.
+            Ok(written) => read.map(drop).map_err(Error::from).and(written),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// Gives all files below a folder to somebody.
+fn give(folder: &Path, (uid, gid): (u32, u32)) -> Result<(), Error> {
+    let mut pending = vec![folder.to_owned()];
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(&folder).map_err(Error::io(folder.display().to_string()))? {
+            let given = entry.and_then(|entry| {
+                let (path, meta) = (entry.path(), entry.metadata()?);
+                lchown(&path, Some(uid), Some(gid))?;
+                if !meta.is_symlink() {
+                    // A change of the owner takes the set-user-id bit away.
+                    fs::set_permissions(&path, fs::Permissions::from_mode(meta.permissions().mode() & 0o7777))?;
+                }
+                pending.extend(meta.is_dir().then_some(path));
+                Ok(())
+            });
+            given.map_err(Error::io(format!("owner of what is in {}", folder.display())))?;
+        }
+    }
+    Ok(())
+}
+
 /// Unpacks a source if it is an archive, and says whether it was one.
-pub(super) fn extract(found: &Match, root: &Path, dest: &str, destination: &mut Destination) -> Result<bool, Error> {
+pub(super) fn extract(
+    found: &Match,
+    root: &Path,
+    dest: &str,
+    owner: Option<(u32, u32)>,
+    destination: &mut Destination,
+    store: &Store,
+) -> Result<bool, Error> {
     let place = found.place();
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = openat(&place.dir, place.name.as_os_str(), flags, Mode::empty())
@@ -92,15 +145,18 @@ pub(super) fn extract(found: &Match, root: &Path, dest: &str, destination: &mut 
     }
     let Some(kind) = kind(&file)? else { return Ok(false) };
     let folder = destination.make_dirs(Path::new(dest))?;
-    unpack(file, kind, &root.join(folder))?;
+    let folder = root.join(folder);
+    match owner {
+        Some(owner) => unpack_for(file, kind, &folder, owner, store)?,
+        None => unpack(file, kind, &folder)?,
+    }
     Ok(true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-    use std::io::Write as _;
+    use std::os::unix::fs::MetadataExt as _;
 
     /// `xz -9` of a tar with the file `f`, which holds `hello`; and of `hello` alone.
     const TAR_XZ: &[u8] = b"\
@@ -160,6 +216,18 @@ mod tests {
             unpack(file(&bytes), kind, folder.path()).unwrap();
             assert_eq!(fs::read_to_string(folder.path().join("f")).unwrap(), "hello");
         }
+    }
+
+    #[test]
+    fn one_owner_for_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let meta = fs::metadata(dir.path()).unwrap();
+        let folder = dir.path().join("to");
+        fs::create_dir(&folder).unwrap();
+        unpack_for(file(&tar()), Kind::Plain, &folder, (meta.uid(), meta.gid()), &store).unwrap();
+        let found = fs::metadata(folder.join("f")).unwrap();
+        assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (meta.uid(), meta.gid(), 0o4755));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use archipel_store::{Draft, SnapshotId};
 
 use super::mount::Opened;
-use super::remote::Fetched;
+use super::remote::{Fetched, Target};
 use super::{Executor, archive, blocking};
 use crate::Error;
 use crate::plan::{CopyOp, Item, NodeId, Op};
@@ -73,6 +73,7 @@ fn write(
     root: &Path,
     ownership: Ownership,
 ) -> Result<(), Error> {
+    let (owner, store) = (ownership.owner, &*exec.engine.store);
     let mut destination = Destination::open(root, ownership, exec.now)?;
     let mut chosen: Vec<Vec<Match>> = Vec::new();
     for item in &op.items {
@@ -82,15 +83,16 @@ fn write(
         });
     }
     let many = op.items.len() > 1 || chosen.iter().any(|matches| matches.len() > 1);
+    let target = Target { op, root, owner, many, store };
     for ((item, matches), fetched) in op.items.iter().zip(&chosen).zip(fetched) {
         match item {
-            Item::Path(_) => paths(op, from, matches, root, many, &mut destination)?,
+            Item::Path(_) => paths(&target, from, matches, &mut destination)?,
             Item::Inline { name, content } => {
                 destination.write(&op.dest, OsStr::new(name), many, INLINE_MODE, None, &mut content.as_bytes())?;
             }
             Item::Http { .. } | Item::Git(_) => {
                 if let Some(fetched) = fetched {
-                    fetched.write(op, root, many, &mut destination)?;
+                    fetched.write(&target, &mut destination)?;
                 }
             }
         }
@@ -98,20 +100,14 @@ fn write(
     destination.finish()
 }
 
-fn paths(
-    op: &CopyOp,
-    from: &Opened,
-    matches: &[Match],
-    root: &Path,
-    many: bool,
-    destination: &mut Destination,
-) -> Result<(), Error> {
+fn paths(target: &Target<'_>, from: &Opened, matches: &[Match], destination: &mut Destination) -> Result<(), Error> {
+    let Target { op, root, owner, many, store } = *target;
     if op.selection.parents {
         // Also where a wildcard stands for nothing.
         destination.make_dirs(Path::new(&op.dest))?;
     }
     for found in matches {
-        if op.unpack_paths && !found.is_dir() && archive::extract(found, root, &op.dest, destination)? {
+        if op.unpack_paths && !found.is_dir() && archive::extract(found, root, &op.dest, owner, destination, store)? {
             continue;
         }
         destination.copy(&from.view, std::slice::from_ref(found), &op.dest, many)?;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use archipel_store::Store;
 use serde_json::{Value, json};
 
 use super::{Executor, archive};
@@ -20,6 +21,15 @@ const URL_MODE: u32 = 0o600;
 pub(super) enum Fetched {
     Http { file: HttpFile, name: String },
     Git(GitTree),
+}
+
+/// Where things are written to.
+pub(super) struct Target<'a> {
+    pub(super) op: &'a CopyOp,
+    pub(super) root: &'a Path,
+    pub(super) owner: Option<(u32, u32)>,
+    pub(super) many: bool,
+    pub(super) store: &'a Store,
 }
 
 impl Executor {
@@ -63,7 +73,8 @@ impl Executor {
 }
 
 impl Fetched {
-    pub(super) fn write(&self, op: &CopyOp, root: &Path, many: bool, to: &mut Destination) -> Result<(), Error> {
+    pub(super) fn write(&self, target: &Target<'_>, to: &mut Destination) -> Result<(), Error> {
+        let Target { op, root, owner, many, store } = *target;
         match self {
             Self::Git(tree) => {
                 let view = View::open(&tree.path, None, false)?;
@@ -77,8 +88,11 @@ impl Fetched {
                 if op.unpack_urls
                     && let Some(kind) = archive::kind(&content)?
                 {
-                    let folder = to.make_dirs(Path::new(&op.dest))?;
-                    return archive::unpack(content, kind, &root.join(folder));
+                    let folder = root.join(to.make_dirs(Path::new(&op.dest))?);
+                    return match owner {
+                        Some(owner) => archive::unpack_for(content, kind, &folder, owner, store),
+                        None => archive::unpack(content, kind, &folder),
+                    };
                 }
                 std::io::Seek::rewind(&mut content).map_err(told())?;
                 to.write(&op.dest, name.as_ref(), many, URL_MODE, Some(file.modified.unwrap_or(0)), &mut content)

@@ -190,6 +190,7 @@ impl Tail {
 async fn collect(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Mounts, Error> {
     let mut mounts =
         Mounts { list: Vec::new(), env: Vec::new(), _opened: Vec::new(), _private: Vec::new(), _locks: Vec::new(), sockets: Vec::new() };
+    let mut agents = 0;
     for mount in &op.mounts {
         match mount {
             MountOp::Bind { from, source, target, writable } => {
@@ -222,7 +223,10 @@ async fn collect(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Mounts,
                 gid: 0,
             }),
             MountOp::Secret(secret) => secret_mount(exec, secret, id, &mut mounts)?,
-            MountOp::Ssh(ssh) => ssh_mount(exec, ssh, id, &mut mounts).await?,
+            MountOp::Ssh(ssh) => {
+                ssh_mount(exec, ssh, agents, op, id, &mut mounts).await?;
+                agents += 1;
+            }
         }
     }
     Ok(mounts)
@@ -272,7 +276,15 @@ async fn cache_mount(
     Ok(())
 }
 
-async fn ssh_mount(exec: &Executor, ssh: &SshMount, id: NodeId, mounts: &mut Mounts) -> Result<(), Error> {
+/// `number` is the mount's place among those of agents, whether the ones before it were given or not.
+async fn ssh_mount(
+    exec: &Executor,
+    ssh: &SshMount,
+    number: usize,
+    op: &RunOp,
+    id: NodeId,
+    mounts: &mut Mounts,
+) -> Result<(), Error> {
     let (owner, mode) = ((ssh.uid.unwrap_or(0), ssh.gid.unwrap_or(0)), ssh.mode.unwrap_or(SOCKET_MODE));
     let socket = exec.engine.ssh_socket(&exec.request, &ssh.id, owner, mode).await.map_err(|e| exec.in_step(e, id))?;
     let Some(socket) = socket else {
@@ -284,9 +296,9 @@ async fn ssh_mount(exec: &Executor, ssh: &SshMount, id: NodeId, mounts: &mut Mou
     };
     let target = match &ssh.target {
         Some(target) => target.clone(),
-        None => format!("{SOCKET_TARGET}.{}", mounts.sockets.len()),
+        None => format!("{SOCKET_TARGET}.{number}"),
     };
-    if mounts.sockets.is_empty() {
+    if mounts.sockets.is_empty() && !op.env.iter().any(|(name, _)| name == "SSH_AUTH_SOCK") {
         mounts.env.push(("SSH_AUTH_SOCK".into(), target.clone()));
     }
     mounts.list.push(sandbox::Mount::Bind { source: socket.path().to_owned(), target, read_only: false });

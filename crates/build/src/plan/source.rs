@@ -61,7 +61,7 @@ impl Planner<'_> {
         let source = match self.named_image(walk, &known, &context, platform).await? {
             Some(state) => Source::Root(state.root),
             None => {
-                let tree = context::named(&known, &context, self.engine).await?;
+                let tree = context::named(&known, &context, self.request, self.engine).await?;
                 self.contexts.push(tree);
                 Source::Context(self.contexts.len() - 1)
             }

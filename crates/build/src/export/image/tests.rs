@@ -31,6 +31,8 @@ fn request(annotations: &[(&str, &str)]) -> Request {
         outputs: Vec::new(),
         no_cache: false,
         no_cache_filter: Vec::new(),
+        cache_from: Vec::new(),
+        cache_to: Vec::new(),
         pull: false,
         secrets: Vec::new(),
         ssh: Vec::new(),

@@ -1,0 +1,93 @@
+//! A folder of this machine that holds somebody else's files: an archive's or a repository's. Unlike in a person's own
+//! folder, no link in it may lead outside, not even that of the Dockerfile.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use archipel_dockerfile::IgnoreFile;
+
+use super::{Loaded, MAX_DOCKERFILE, Tree};
+use crate::Error;
+use crate::request::Dockerfile;
+use crate::tree::View;
+
+/// Finds the Dockerfile and the ignore file in a tree whose ignore file was not read yet.
+pub(super) fn load(tree: Tree, dockerfile: &Dockerfile) -> Result<Loaded, Error> {
+    let view = View::open(&tree.path, None, false)?;
+    let (name, text) = match dockerfile {
+        Dockerfile::Text(text) => ("Dockerfile".to_owned(), text.clone()),
+        Dockerfile::Path(path) => {
+            let name = path.display().to_string();
+            let text = read(&view, path)?
+                .ok_or_else(|| Error::Request(format!("no {name} in the build context: no such file or directory")))?;
+            (name, text)
+        }
+        Dockerfile::Default => default(&view)?,
+    };
+    let ignore = ignore(&view, Some(&name))?;
+    Ok(Loaded { tree: Tree { ignore, ..tree }, name, text, time: None })
+}
+
+/// The same for a tree that is only copied from.
+pub(super) fn named(tree: Tree) -> Result<Tree, Error> {
+    let ignore = ignore(&View::open(&tree.path, None, false)?, None)?;
+    Ok(Tree { ignore, ..tree })
+}
+
+fn default(view: &View) -> Result<(String, String), Error> {
+    for name in ["Dockerfile", "dockerfile"] {
+        if let Some(text) = read(view, Path::new(name))? {
+            return Ok((name.into(), text));
+        }
+    }
+    Err(Error::Request(
+        "no Dockerfile in the build context: no such file or directory; name another with -f FILE".into(),
+    ))
+}
+
+fn ignore(view: &View, dockerfile: Option<&str>) -> Result<Option<Arc<IgnoreFile>>, Error> {
+    let own = dockerfile.map(|name| format!("{name}.dockerignore"));
+    for name in own.into_iter().chain([".dockerignore".to_owned()]) {
+        if let Some(text) = read(view, Path::new(&name))? {
+            let parsed = IgnoreFile::parse(&text).map_err(|e| Error::Request(format!("{name}: {e}")))?;
+            return Ok(Some(Arc::new(parsed)));
+        }
+    }
+    Ok(None)
+}
+
+fn read(view: &View, path: &Path) -> Result<Option<String>, Error> {
+    let Some(bytes) = view.read(path, MAX_DOCKERFILE + 1)? else { return Ok(None) };
+    super::local::text(bytes, path).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    fn tree(path: &Path) -> Tree {
+        Tree { path: path.to_owned(), ignore: None, keeps_owners: false, _keep: None }
+    }
+
+    #[test]
+    fn nothing_outside_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        fs::create_dir_all(root.join("sub")).unwrap();
+        fs::write(dir.path().join("secret"), "FROM secret").unwrap();
+        symlink("../secret", root.join("Dockerfile")).unwrap();
+        let error = load(tree(&root), &Dockerfile::Default).unwrap_err().to_string();
+        assert!(error.contains("no Dockerfile in the build context"), "{error}");
+        let outside = Dockerfile::Path("../secret".into());
+        assert!(load(tree(&root), &outside).is_err());
+        fs::write(root.join("sub/Real"), "FROM scratch").unwrap();
+        fs::write(root.join("sub/Real.dockerignore"), "x").unwrap();
+        fs::write(root.join(".dockerignore"), "y").unwrap();
+        let loaded = load(tree(&root), &Dockerfile::Path("/sub/Real".into())).unwrap();
+        assert_eq!(loaded.text, "FROM scratch");
+        assert!(loaded.tree.ignore.unwrap().matches("x"));
+        assert!(named(tree(&root)).unwrap().ignore.unwrap().matches("y"));
+    }
+}
