@@ -55,7 +55,9 @@ impl<W: Write + Send> Log<W> {
     pub(crate) fn summary(&self, summary: &Summary, elapsed: Duration) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let row = |job: &archipel_ci::run::JobSummary| {
-            let reason = job.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            // The log has all of it.
+            let first = job.reason.as_deref().and_then(|reason| reason.lines().next());
+            let reason = first.map(|reason| format!(": {reason}")).unwrap_or_default();
             let time = job.elapsed.map(seconds).unwrap_or_default();
             [job.name.clone(), job.stage.clone(), format!("{}{reason}", state(job.state)), time]
         };
@@ -292,7 +294,15 @@ mod tests {
     #[test]
     fn findings_are_drawn_where_they_are() {
         let parsed = archipel_ci::parse(".gitlab-ci.yml", "build:\n  stage: build\n  scirpt: make\n", &Nothing);
-        insta::assert_snapshot!(draw(&parsed.sources, &parsed.diagnostics, false), @"");
+        insta::assert_snapshot!(draw(&parsed.sources, &parsed.diagnostics, false), @r"
+        error: `scirpt` is not a key of a job
+         --> .gitlab-ci.yml:3:3
+          |
+        3 |   scirpt: make
+          |   ^^^^^^
+          |
+          = help: did you mean `script`?
+        ");
     }
 
     #[test]
@@ -318,6 +328,15 @@ mod tests {
             log.event(event);
         }
         let text = String::from_utf8(log.0.into_inner().unwrap().out).unwrap();
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        one | Job one (stage test)
+        two | Job two (stage test)
+        one | x
+        two | z
+        two | a note
+        one | yy
+        one | Job succeeded in 1.0s
+        two | ERROR: Job failed in 2.0s: exit code 2
+        ");
     }
 }

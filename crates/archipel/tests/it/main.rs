@@ -10,6 +10,7 @@ mod index;
 mod login;
 mod main_job;
 mod manifest;
+mod pipeline;
 mod registry;
 mod story;
 mod util;

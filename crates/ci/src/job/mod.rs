@@ -229,8 +229,15 @@ impl Job {
 
 /// A job without commands, unless what is there instead has been told already: `trigger`, or a key that is nearly `script`.
 fn missing_script(name: &Spanned<String>, map: &Map, reader: &mut Reader<'_>) {
-    if map.get("script").is_some() {
-        reader.findings.error(format!("the script of `{}` is empty", name.value), name.span);
+    if let Some(script) = map.get("script") {
+        // What is there but no text has been told.
+        let empty = match &script.value {
+            Value::Seq(items) => items.is_empty(),
+            value => *value == Value::Null,
+        };
+        if empty {
+            reader.findings.error(format!("the script of `{}` is empty", name.value), name.span);
+        }
         return;
     }
     let keys = || map.iter().map(|entry| entry.key.value.as_str()).filter(|key| !KEYS.contains(key));

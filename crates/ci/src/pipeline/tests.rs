@@ -101,6 +101,8 @@ fn findings_have_places_and_proposals() {
             "ci:1:1: the job `j` has no script (give it one, or let its name begin with a dot if it is only there to be extended)",
         ),
         ("j: {script: x, trigger: y}", "ci:1:16: `a job:trigger` is not supported yet"),
+        ("j: {script: []}", "ci:1:1: the script of `j` is empty"),
+        ("j: {script: [false]}", "ci:1:14: `script` should be a text, not a boolean (put it in quotes: \"false\")"),
         ("j: {script: x, stage: biuld}", "ci:1:23: there is no stage `biuld` (did you mean `build`?)"),
         (
             "j: {script: x, needs: [bulid]}\nbuild: {script: x}",

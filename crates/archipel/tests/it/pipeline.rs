@@ -1,0 +1,240 @@
+//! `archipel ci`: pipelines in containers of our own.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use archipel_testkit::{Archipel, OwnRegistry, requires};
+
+use crate::main_job::with_busybox;
+
+/// A repository with one commit, in the home of a binary.
+fn repository(archipel: &Archipel, pipeline: &str, files: &[(&str, &str)]) -> PathBuf {
+    let all = files.iter().copied().chain([(".gitlab-ci.yml", pipeline)]);
+    let dir = archipel.home.context("project", all);
+    for arguments in [&["init", "-q", "-b", "Feature/One"][..], &["add", "."], &["commit", "-qm", "First"]] {
+        let mut git = Command::new("git");
+        git.current_dir(&dir).args(["-c", "user.name=A", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]);
+        assert!(git.args(arguments).status().unwrap().success());
+    }
+    dir
+}
+
+/// The log without colours and times.
+fn plain(log: &str) -> String {
+    let mut text = String::new();
+    let mut rest = log;
+    while let Some(at) = rest.find("\u{1b}[") {
+        text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        rest = &rest[rest.find('m').map_or(rest.len(), |end| end + 1)..];
+    }
+    text + rest
+}
+
+const STAGES: &str = r#"
+image: busybox
+variables: {GREETING: "hello $CI_COMMIT_REF_SLUG"}
+make:
+  stage: build
+  script:
+    - echo "$GREETING" > out.txt
+    - echo "VERSION=1.2" > build.env
+    - cat uncommitted committed
+    - rm committed
+  artifacts: {paths: [out.txt], reports: {dotenv: build.env}}
+check:
+  needs: [make]
+  before_script: ["cat out.txt"]
+  script:
+    - test "$VERSION" = 1.2
+    - test -e committed
+    - printf 'sup3r'; sleep 0.1; printf 'secret\n'
+    - |
+      echo multi
+      echo $TOKEN
+  after_script: ["echo after $CI_JOB_STATUS"]
+may-fail: {script: [exit 7], allow_failure: {exit_codes: [7]}}
+never: {script: [echo never], rules: [{if: $CI_COMMIT_TAG}]}
+press: {script: [echo pressed], when: manual}
+last: {stage: .post, script: [echo never], when: on_failure}
+"#;
+
+#[test]
+fn needs_userns_a_pipeline_runs_over_the_tree_as_it_is() {
+    requires!(userns, git);
+    let registry = OwnRegistry::start();
+    let archipel = with_busybox(registry.address());
+    let dir = repository(&archipel, STAGES, &[("committed", "committed\n")]);
+    fs::write(dir.join("uncommitted"), "uncommitted\n").unwrap();
+    let secrets = archipel.home.path().join("secrets");
+    fs::write(&secrets, "TOKEN=sup3rsecret\n").unwrap();
+    fs::set_permissions(&secrets, fs::Permissions::from_mode(0o600)).unwrap();
+    let arguments = ["ci", "run", "--jobs", "1", "--masked-variable-file", &secrets.display().to_string()];
+    let mut command = archipel.command(arguments);
+    let output = command.current_dir(&dir).output().unwrap();
+    let log = plain(&String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "{log}{}", String::from_utf8_lossy(&output.stderr));
+    for line in [
+        "make | $ echo \"$GREETING\" > out.txt",
+        "make | uncommitted",
+        "make | committed",
+        "make | Kept 1 artifacts.",
+        "check | hello feature-one",
+        "check | [MASKED]",
+        "check | $ echo multi # collapsed multi-line command",
+        "check | after success",
+    ] {
+        assert!(log.lines().any(|seen| seen == line), "no line {line:?} in\n{log}");
+    }
+    for part in
+        ["may-fail   test    failed (allowed): exit code 7", "manual (--play runs it)", "skipped (nothing failed)"]
+    {
+        assert!(log.contains(part), "no {part:?} in\n{log}");
+    }
+    assert!(!log.contains("sup3rsecret") && !log.contains("never"), "{log}");
+    // The tree is as it was, and nothing of the jobs is left.
+    assert!(dir.join("committed").exists() && !dir.join("out.txt").exists());
+    assert_eq!(fs::read_dir(archipel.home.store().join("work")).unwrap().count(), 0);
+
+    fs::set_permissions(&secrets, fs::Permissions::from_mode(0o644)).unwrap();
+    let refused = archipel.command(arguments).current_dir(&dir).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("others can read this file (mode 644)"));
+}
+
+#[test]
+fn needs_userns_docker_in_a_job_is_us() {
+    requires!(userns, git);
+    let registry = OwnRegistry::start();
+    let archipel = with_busybox(registry.address());
+    // An image with a `docker` of its own, which must not be what runs.
+    let pipeline = r#"
+image: example.org/ci/docker:1
+services: [docker:dind]
+variables: {IMAGE: "$CI_REGISTRY_IMAGE:$CI_COMMIT_REF_SLUG"}
+build:
+  before_script:
+    - docker login -u $CI_REGISTRY_USER -p $CI_REGISTRY_PASSWORD $CI_REGISTRY
+  script:
+    - docker build -t $IMAGE --push .
+    - docker run --rm $IMAGE
+  cache: {key: k, paths: [cached]}
+again:
+  stage: deploy
+  script: [docker build -t $IMAGE --push --progress plain .]
+"#;
+    let dir = repository(
+        &archipel,
+        pipeline,
+        &[("Dockerfile", "FROM busybox\nRUN echo made > /made\nCMD [\"cat\", \"/made\"]\n")],
+    );
+    let run = || {
+        let map = "example.org/ci/docker:1=busybox";
+        let mut command = archipel.command(["ci", "run", "--registry", registry.address(), "--image-map", map]);
+        let output = command.current_dir(&dir).output().unwrap();
+        let log = plain(&String::from_utf8_lossy(&output.stdout));
+        assert!(output.status.success(), "{log}{}", String::from_utf8_lossy(&output.stderr));
+        log
+    };
+    let log = run();
+    for part in [
+        "Service docker:dind: archipel answers for it",
+        "Taking busybox for example.org/ci/docker:1.",
+        "Login Succeeded",
+        "build | made",
+    ] {
+        assert!(log.contains(part), "no {part:?} in\n{log}");
+    }
+    // The store is the same for both jobs, and for us.
+    assert!(log.lines().any(|line| line.starts_with("again") && line.contains("CACHED")), "{log}");
+    let image = format!("{}/local/project:feature-one", registry.address());
+    assert_eq!(archipel.ok(["run", "--rm", &image]).trim(), "made");
+}
+
+#[test]
+fn needs_userns_a_stopped_pipeline_leaves_nothing() {
+    requires!(userns, git);
+    let registry = OwnRegistry::start();
+    let archipel = with_busybox(registry.address());
+    // A number of its own, to be found among all processes.
+    let seconds = 86_000 + std::process::id() % 1000;
+    let pipeline = format!(
+        "image: busybox\na: {{script: [echo begun; sleep {seconds} & sleep {seconds}], after_script: [echo no]}}\n"
+    );
+    let dir = repository(&archipel, &pipeline, &[]);
+    let mut command = archipel.command(["ci", "run"]);
+    let mut child = command.current_dir(&dir).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let sleeping = || {
+        let output = Command::new("ps").args(["-eo", "args"]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).matches(&format!("sleep {seconds}\n")).count()
+    };
+    let begun = Instant::now();
+    while sleeping() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never began: {:?}", child.try_wait());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let log = plain(&String::from_utf8_lossy(&output.stdout));
+    assert_eq!(output.status.code(), Some(130), "{log}");
+    assert!(log.contains("pipeline stopped") && !log.contains("$ echo no"), "{log}");
+    assert_eq!(sleeping(), 0);
+    assert_eq!(fs::read_dir(archipel.home.store().join("work")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_wrong_is_shown_where_it_is() {
+    requires!(git);
+    let archipel = Archipel::new(env!("CARGO_BIN_EXE_archipel"));
+    let dir = repository(&archipel, "build:\n  stage: biuld\n  scirpt: make\n  trigger: other\n", &[]);
+    let output = archipel.command(["ci", "lint"]).current_dir(&dir).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    insta::assert_snapshot!(String::from_utf8_lossy(&output.stderr), @r"
+    error: there is no stage `biuld`
+     --> .gitlab-ci.yml:2:10
+      |
+    2 |   stage: biuld
+      |          ^^^^^
+      |
+      = help: did you mean `build`?
+
+    error: `scirpt` is not a key of a job
+     --> .gitlab-ci.yml:3:3
+      |
+    3 |   scirpt: make
+      |   ^^^^^^
+      |
+      = help: did you mean `script`?
+
+    error: `a job:trigger` is not supported yet
+     --> .gitlab-ci.yml:4:3
+      |
+    4 |   trigger: other
+      |   ^^^^^^^
+    ");
+    let output = archipel.command(["ci", "list", "--file", "other.yml"]).current_dir(&dir).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("other.yml is not there"));
+}
+
+#[test]
+fn a_preview_shows_no_secrets() {
+    requires!(git);
+    let archipel = Archipel::new(env!("CARGO_BIN_EXE_archipel"));
+    let pipeline = "variables: {A: \"<$TOKEN>\"}\nbuild: {image: busybox, script: [make], needs: []}\n";
+    let dir = repository(&archipel, pipeline, &[]);
+    let secrets = archipel.home.path().join("secrets");
+    fs::write(&secrets, "TOKEN=sup3rsecret\n").unwrap();
+    fs::set_permissions(&secrets, fs::Permissions::from_mode(0o600)).unwrap();
+    let arguments = ["ci", "preview", "--masked-variable-file", &secrets.display().to_string()];
+    let output = archipel.command(arguments).current_dir(&dir).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("  A=<[MASKED]>\n") && text.contains("  $ make\n") && !text.contains("sup3r"), "{text}");
+    assert_eq!(
+        archipel.command(["ci", "list"]).current_dir(&dir).output().unwrap().stdout,
+        b"JOB     STAGE   WHEN         AFTER\nbuild   test    on success   nothing\n"
+    );
+}
