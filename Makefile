@@ -19,10 +19,10 @@ ARCHIPEL = $(CURDIR)/target/$(TRIPLE)/release/archipel
 CHECKED_ARCHIPEL = $(CURDIR)/target/$(TRIPLE)/debug/archipel
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test conformance bench deps deps-run deps-conformance toolchain
+.PHONY: help build demo demo-pipeline test conformance bench deps deps-run deps-conformance toolchain
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1:/p' $(MAKEFILE_LIST) | awk -F: '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1:/p' $(MAKEFILE_LIST) | awk -F: '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 build: toolchain ## Build the static release binary, target/TRIPLE/release/archipel
 	cargo build --release --package archipel
@@ -31,6 +31,12 @@ demo: deps-run ## Build, publish and run examples/hello-devops for three platfor
 	cargo build --release --package archipel
 	cargo xtask bases target/bases
 	scripts/demo.sh $(ARCHIPEL) target/bases
+
+demo-pipeline: deps-run ## Run three GitLab pipelines that were written for Docker-in-Docker, as they are, without Docker
+	@$(call packages,git openssl python3)
+	cargo build --release --package archipel
+	cargo xtask bases target/bases
+	scripts/demo-pipeline.sh $(ARCHIPEL) target/bases
 
 test: deps ## Formatting, lints and every test
 	cargo fmt --all --check

@@ -51,13 +51,25 @@ web="$tmp/web" release=docker/buildx/releases/download/v0.10.3
 mkdir -p "$web/$release"
 printf '#!/bin/sh\necho "this is the downloaded plugin, which nobody should run"; exit 1\n' \
   >"$web/$release/buildx-v0.10.3.linux-amd64"
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=github.com \
-  -addext subjectAltName=DNS:github.com -keyout "$tmp/key.pem" -out "$tmp/cert.pem" 2>/dev/null
+# An RSA key: the TLS of busybox's wget knows little else.
+openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=github.com -addext subjectAltName=DNS:github.com \
+  -keyout "$tmp/key.pem" -out "$tmp/cert.pem" 2>/dev/null
 # Port 443 belongs to root, and the pipelines name no other.
 sudo=; [ "$(id -u)" = 0 ] || [ "$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start)" -le 443 ] || sudo=sudo
-(cd "$web" && exec $sudo openssl s_server -accept 127.0.0.1:443 -cert "$tmp/cert.pem" -key "$tmp/key.pem" -WWW -quiet \
-  >"$tmp/web.log" 2>&1) &
+(cd "$web" && exec $sudo python3 -c '
+import http.server, ssl, sys
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 443), http.server.SimpleHTTPRequestHandler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.set_ciphers("DEFAULT:@SECLEVEL=0")
+context.load_cert_chain(sys.argv[1] + "/cert.pem", sys.argv[1] + "/key.pem")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print("ready", flush=True)
+server.serve_forever()' "$tmp" >"$tmp/web.log" 2>&1) &
 servers="$! $servers"
+until grep -qs ready "$tmp/web.log"; do
+  kill -0 "$!" 2>/dev/null || { cat "$tmp/web.log" >&2; die "nothing can listen on port 443"; }
+  sleep 0.05
+done
 
 title "A repository: the Go program, its Dockerfile, and a pipeline"
 project="$tmp/hello-devops"
@@ -65,7 +77,7 @@ cp -r "$examples/hello-devops" "$project"
 git_() { git -C "$project" -c user.name=Demo -c user.email=demo@example.org -c commit.gpgsign=false "$@"; }
 git_ init -q -b Feature/Demo_1
 umask 077
-printf 'DOCKERHUB_USERNAME=demo\nDOCKERHUB_TOKEN=%s\n' "$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')" >"$tmp/secrets"
+printf 'DOCKERHUB_TOKEN=%s\n' "$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')" >"$tmp/secrets"
 token=$(sed -n 's/^DOCKERHUB_TOKEN=//p' "$tmp/secrets")
 umask 022
 
@@ -78,7 +90,7 @@ for pipeline in per-arch one-shot dockerhub; do
     printf '\n$ archipel ci run    (%s time)\n' "$time"
     begun=$(date +%s%N)
     (cd "$project" && "$archipel" ci run --registry "$registry" --add-host github.com:127.0.0.1 --ca-file "$tmp/cert.pem" \
-      --masked-variable-file "$tmp/secrets") >"$tmp/$pipeline.$time.log" 2>&1 || { cat "$tmp/$pipeline.$time.log"; die "$pipeline failed"; }
+      --variable DOCKERHUB_USERNAME=demo --masked-variable-file "$tmp/secrets") >"$tmp/$pipeline.$time.log" 2>&1 || { cat "$tmp/$pipeline.$time.log"; die "$pipeline failed"; }
     [ "$time" = second ] || cat "$tmp/$pipeline.$time.log"
     echo "$(( ($(date +%s%N) - begun) / 1000000 )) ms"
   done
