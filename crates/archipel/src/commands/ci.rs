@@ -6,10 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use archipel_ci::run::{CancellationToken, Request};
 use archipel_ci::{Given, Plan, Project, Registry as JobRegistry, Variable, secret};
-use archipel_registry::{FsStorage, Registry};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
+use super::embedded::{self, Embedded};
 use super::shared;
 use crate::environment::Environment;
 use crate::errors::{Error, status};
@@ -163,15 +161,13 @@ fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8
     let cancel = CancellationToken::new();
     let (stop, stop_engine) = (cancel.clone(), engine.clone());
     let work = async move {
-        let (registry, ended) = match &run.plannable.registry {
-            Some(host) => (host.clone(), None),
+        let (registry, embedded) = match &run.plannable.registry {
+            Some(host) => (embedded::login(host.clone())?, None),
             None => {
-                let (address, ended) = embedded(&beside.join("registry")).await?;
-                (address, Some(ended))
+                let embedded = Embedded::start(&beside.join("registry")).await?;
+                (embedded.registry.clone(), Some(embedded))
             }
         };
-        let user = "gitlab-ci-token".to_owned();
-        let registry = JobRegistry { host: registry, user, password: token() };
         let (given, secrets) = run.plannable.given(Some(registry))?;
         request.secrets = secrets;
         let plan: Plan = match project.plan(&given) {
@@ -184,7 +180,9 @@ fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8
             archipel_ci::run::run(&engine, &plan, request, &cancel, &(Arc::new(move |event| shown.event(event)) as _))
                 .await;
         view.summary(&summary, begun.elapsed());
-        drop(ended);
+        if let Some(embedded) = embedded {
+            view.line(&format!("what was pushed stays: archipel registry serve --root {}", embedded.root.display()));
+        }
         if summary.cancelled() {
             return Err(Error::Interrupted);
         }
@@ -202,29 +200,6 @@ fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8
         stop.cancel();
         stop_engine.cancel();
     })
-}
-
-/// A registry of our own for as long as what comes back lives; and its address.
-async fn embedded(root: &Path) -> Result<(String, oneshot::Sender<()>), Error> {
-    let told = |e: std::io::Error| Error::io(root.display().to_string())(e);
-    let storage = FsStorage::open(root).map_err(|e| told(std::io::Error::other(e)))?;
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Error::io("a registry for the pipeline"))?;
-    let address = listener.local_addr().map_err(Error::io("a registry for the pipeline"))?;
-    let (sender, ended) = oneshot::channel::<()>();
-    tokio::spawn(async move {
-        let stop = async move {
-            let _ = ended.await; // sent or dropped, it is over
-        };
-        Registry::new(storage).serve(listener, stop).await
-    });
-    Ok((address.to_string(), sender))
-}
-
-/// A password that means something to nobody: our registry asks for none, but scripts give one.
-fn token() -> String {
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
-    let digest = archipel_oci::Digest::of(format!("{time} {}", std::process::id()).as_bytes());
-    format!("ci-{}", &digest.hex()[..24])
 }
 
 /// The configuration file, for the programs in jobs.

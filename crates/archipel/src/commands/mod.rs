@@ -15,6 +15,7 @@ mod ci;
 mod copy;
 mod doctor;
 mod du;
+mod embedded;
 mod groups;
 mod images;
 mod imagetools;

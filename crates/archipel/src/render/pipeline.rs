@@ -51,6 +51,12 @@ impl<W: Write + Send> Log<W> {
         let _ = inner.out.write_all(&text).and_then(|()| inner.out.flush());
     }
 
+    /// A line that is about no job.
+    pub(crate) fn line(&self, line: &str) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = writeln!(inner.out, "{line}");
+    }
+
     /// How it ended.
     pub(crate) fn summary(&self, summary: &Summary, elapsed: Duration) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -53,7 +53,7 @@ impl Services {
         }
     }
 
-    /// Starts all services of a job.
+    /// Starts all services of a job. If one cannot be started, those before it are gone again when this returns.
     pub(super) async fn start(run: &Run<'_>, services: &[Service], values: &Values) -> Result<Self, Failure> {
         let mut all = Self::default();
         for service in services {
@@ -62,9 +62,10 @@ impl Services {
                 run.note(&format!("Service {name}: archipel answers for it, and starts nothing."));
                 // Scripts may ask for it by name; nobody listens, but the name resolves.
                 all.names.extend(names(&name).into_iter().chain(service.aliases.iter().cloned()));
-                continue;
+            } else if let Err(failure) = all.start_one(run, service, &name, values).await {
+                all.stop().await;
+                return Err(failure);
             }
-            all.start_one(run, service, &name, values).await?;
         }
         Ok(all)
     }
