@@ -55,9 +55,63 @@ const LINES: &[&str] = &[
 
 /// What stands in words.
 const PIECES: &[&str] = &[
-    "\\", "`", "\"", "'", "$", "${", "}", "$a", "${a}", "${a:", "${a:-", "${a##", "${a//", "<<", "<<-", "<<E", "3<<E", "E", " ", "\t", "\n",
-    "\r\n", "\r", "=", "a=", "--", "--x=", "[", "]", "[\"", "\"]", ",", ":", "/", "//", "*", "**", "?", "[^a-", "!", "!a", "#", "{\"syntax\":1}",
-    "\u{feff}", "\u{a0}", "\u{200b}", "é", "😀", "\0", "a", "FROM ", "RUN ", "COPY ", "ONBUILD ", "ARG ", "ENV ", "HEALTHCHECK ",
+    "\\",
+    "`",
+    "\"",
+    "'",
+    "$",
+    "${",
+    "}",
+    "$a",
+    "${a}",
+    "${a:",
+    "${a:-",
+    "${a##",
+    "${a//",
+    "<<",
+    "<<-",
+    "<<E",
+    "3<<E",
+    "E",
+    " ",
+    "\t",
+    "\n",
+    "\r\n",
+    "\r",
+    "=",
+    "a=",
+    "--",
+    "--x=",
+    "[",
+    "]",
+    "[\"",
+    "\"]",
+    ",",
+    ":",
+    "/",
+    "//",
+    "*",
+    "**",
+    "?",
+    "[^a-",
+    "!",
+    "!a",
+    "#",
+    "{\"syntax\":1}",
+    "\u{feff}",
+    "\u{a0}",
+    "\u{200b}",
+    "é",
+    "😀",
+    "\0",
+    "a",
+    "FROM ",
+    "RUN ",
+    "COPY ",
+    "ONBUILD ",
+    "ARG ",
+    "ENV ",
+    "HEALTHCHECK ",
 ];
 
 /// Any text, of lines as people write them and of pieces of them.
@@ -76,6 +130,9 @@ pub(crate) fn lines() -> impl Strategy<Value = String> {
 
 /// A pattern or a path.
 pub(crate) fn pattern() -> impl Strategy<Value = String> {
-    proptest::collection::vec(select(&["a", "b", "*", "**", "?", "/", "[ab]", "[^a]", "[", "]", "\\", "!", "-", ".", "..", "é"][..]), 0..12)
-        .prop_map(|pieces| pieces.concat())
+    proptest::collection::vec(
+        select(&["a", "b", "*", "**", "?", "/", "[ab]", "[^a]", "[", "]", "\\", "!", "-", ".", "..", "é"][..]),
+        0..12,
+    )
+    .prop_map(|pieces| pieces.concat())
 }

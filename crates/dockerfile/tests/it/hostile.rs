@@ -13,7 +13,9 @@ fn run(text: &str) -> (usize, bool) {
     let parsed = parse(text);
     assert!(parsed.is_ok(), "{:?}", parsed.diagnostics);
     let platform = Platform::new("linux", "amd64", None);
-    let Ok(globals) = parsed.dockerfile.globals(automatic_args(&platform, &platform, None), &[]) else { return (0, true) };
+    let Ok(globals) = parsed.dockerfile.globals(automatic_args(&platform, &platform, None), &[]) else {
+        return (0, true);
+    };
     let mut size = 0;
     for stage in &parsed.dockerfile.stages {
         let mut scope = Scope::new(&globals, &[], "/", None);
@@ -68,7 +70,18 @@ fn deep_and_long_words() {
 
 #[test]
 fn long_texts() {
-    for line in ["RUN a \\\n", "\\\n", "#\n", "# a\n", "FROM scratch AS a\n", "RUN <<E\n", "COPY <<E /\nE\n", "X\n", "ONBUILD ", "ENV a=b\n"] {
+    for line in [
+        "RUN a \\\n",
+        "\\\n",
+        "#\n",
+        "# a\n",
+        "FROM scratch AS a\n",
+        "RUN <<E\n",
+        "COPY <<E /\nE\n",
+        "X\n",
+        "ONBUILD ",
+        "ENV a=b\n",
+    ] {
         let _ = parse(&format!("FROM scratch\n{}", line.repeat(MANY)));
     }
     let mut names = String::from("FROM scratch\nENV");

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use archipel_dockerfile::{
-    AddSource, CheckOptions, Dockerfile, Globals, IgnoreFile, Op, Scope, Span, Subject, automatic_args, check, check_text,
-    glob_match, outline, parse, parse_trigger,
+    AddSource, CheckOptions, Dockerfile, Globals, IgnoreFile, Op, Scope, Span, Subject, automatic_args, check,
+    check_text, glob_match, outline, parse, parse_trigger,
 };
 use archipel_oci::Platform;
 use proptest::prelude::*;
