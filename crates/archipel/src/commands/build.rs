@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use archipel_build::{CacheExport, CacheLocation};
+use archipel_build::{CacheExport, CacheLocation, Request};
 use archipel_oci::{Platform, Reference};
 
 use super::builders::Builders;
@@ -11,7 +11,7 @@ use crate::environment::Environment;
 use crate::errors::{Error, status};
 use crate::flags::{cache, request, unsupported, value};
 use crate::render::checks::Warnings;
-use crate::render::{self, Progress, View, result};
+use crate::render::{self, Progress, View, plan, result};
 
 /// Build an image from a Dockerfile, for one platform or many at once.
 #[derive(Debug, clap::Args)]
@@ -100,11 +100,15 @@ pub(crate) struct Args {
     /// Do not build: check the Dockerfile, or list its stages or arguments
     #[arg(
         long,
+        alias = "print",
         value_name = "build|check|outline|targets[,format=json]",
         default_value = "build",
         hide_default_value = true
     )]
     pub(crate) call: String,
+    /// Do not build: print the steps, where and how each would run, and what its cache key depends on
+    #[arg(long, num_args = 0..=1, default_missing_value = "text", require_equals = true, value_enum, value_name = "text|json")]
+    pub(crate) explain: Option<shared::Format>,
     /// Short for --call=check
     #[arg(long)]
     pub(crate) check: bool,
@@ -149,6 +153,9 @@ pub(super) fn run(args: Args, environment: &Environment) -> Result<u8, Error> {
     }
     let resolved = request::resolve(&args, environment)?;
     let request = &resolved.request;
+    if let Some(format) = args.explain {
+        return explain(request, format, environment);
+    }
     let progress = if args.quiet { Progress::Quiet } else { environment.progress(args.progress)? };
     let view = View::new(progress, request.platforms.len(), environment);
     let warnings = Warnings::default();
@@ -168,4 +175,16 @@ pub(super) fn run(args: Args, environment: &Environment) -> Result<u8, Error> {
         render::print(&format!("{id}\n"))?;
     }
     Ok(status::OK)
+}
+
+/// Says what would be done.
+fn explain(request: &Request, format: shared::Format, environment: &Environment) -> Result<u8, Error> {
+    let steps = shared::on_engine_shown(environment, Progress::Quiet, |engine, sink| async move {
+        engine.explain(request, &sink).await
+    })?;
+    let shown = match format {
+        shared::Format::Text => plan::explained(&steps, request.platforms.len()),
+        shared::Format::Json => shared::json(&steps),
+    };
+    render::print(&shown).map(|()| status::OK)
 }

@@ -13,6 +13,7 @@ pub(crate) mod diagnostic;
 mod json;
 pub(crate) mod pipeline;
 mod plain;
+pub(crate) mod plan;
 mod quiet;
 pub(crate) mod result;
 mod step;

@@ -36,7 +36,7 @@ pub(crate) struct Match {
 /// Finds what a source stands for. A wildcard may stand for nothing; a plain path may not.
 pub(crate) fn select(view: &View, source: &str, selection: &Selection) -> Result<Vec<Match>, Error> {
     let exclude = (!selection.excludes.is_empty()).then(|| IgnoreFile::from_patterns(&selection.excludes));
-    let not_found = || Error::Request(format!("{source:?}: not found"));
+    let not_found = || located(source, Errno::NOENT);
     let (base, rest) = match (selection.parents, source.split_once("/./")) {
         (false, _) => (source, None),
         (true, Some((base, rest))) => (base, Some(rest)),
@@ -128,7 +128,9 @@ impl From<(PathBuf, Errno)> for Stop {
     }
 }
 
+/// An error with the source as a path from the root of where it is looked for, as BuildKit shows it.
 fn located(source: &str, errno: Errno) -> Error {
+    let source = format!("/{}", source.trim_start_matches('/'));
     match errno {
         Errno::NOENT | Errno::NOTDIR => Error::Request(format!("{source:?}: not found")),
         Errno::LOOP => Error::Request(format!("{source:?}: too many levels of symbolic links")),

@@ -1,0 +1,118 @@
+//! What a build would do, and why: the plan in words (`--explain`). Nothing is run, and no layer is fetched.
+
+use archipel_oci::Platform;
+
+use crate::plan::{CacheMount, CopyOp, Item, MountOp, NetworkMode, Node, NodeId, Op, Plan, Planner, Root, RunOp, Source};
+use crate::steps::Steps;
+use crate::{Engine, Error, How, Request, Sink, context};
+
+/// A step of a plan.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ExplainedStep {
+    /// As it is shown when it runs.
+    pub name: String,
+    /// The target platforms that need it.
+    pub platforms: Vec<Platform>,
+    /// How its process would run.
+    pub how: How,
+    /// What it changes: an image, another step's files, nothing.
+    pub on: String,
+    /// What its cache key depends on beside that.
+    pub key: Vec<String>,
+    /// What it sees and the key does not: secrets, caches, proxies.
+    pub unkeyed: Vec<String>,
+    /// It runs whatever the cache has.
+    pub no_cache: bool,
+}
+
+impl Engine {
+    /// Plans a build and says what its steps are, in an order in which they could run.
+    ///
+    /// # Errors
+    /// What is wrong with the Dockerfile, or a base image that cannot be had.
+    pub async fn explain(&self, request: &Request, sink: &Sink) -> Result<Vec<ExplainedStep>, Error> {
+        let loaded = context::load(request, self).await?;
+        let steps = Steps::default();
+        let planned = Planner::new(self, request, &loaded, sink, &steps)?.plan().await?;
+        let plan = &planned.plan;
+        Ok(plan.nodes.iter().map(|node| step(plan, node)).collect())
+    }
+}
+
+fn step(plan: &Plan, node: &Node) -> ExplainedStep {
+    let (mut key, mut unkeyed) = (Vec::new(), Vec::new());
+    match &node.op {
+        Op::MakeDir(op) => key.push(format!("the path {}", op.path)),
+        Op::Copy(op) => copy(plan, op, &mut key),
+        Op::Run(op) => run(plan, op, &mut key, &mut unkeyed),
+    }
+    ExplainedStep {
+        name: node.name.clone(),
+        platforms: node.platforms.iter().cloned().collect(),
+        how: node.how,
+        on: root(plan, &node.root),
+        key,
+        unkeyed,
+        no_cache: node.no_cache,
+    }
+}
+
+fn root(plan: &Plan, root: &Root) -> String {
+    match root {
+        Root::Scratch => "nothing".into(),
+        Root::Image(image) => format!("{} for {}", image.reference.familiar(), image.platform),
+        Root::Node(NodeId(n)) => plan.nodes.get(*n).map_or_else(String::new, |node| node.name.clone()),
+    }
+}
+
+fn source(plan: &Plan, source: &Source) -> String {
+    match source {
+        Source::Context(0) => "the context".into(),
+        Source::Context(n) => format!("named context {n}"),
+        Source::Root(from) => root(plan, from),
+    }
+}
+
+fn copy(plan: &Plan, op: &CopyOp, key: &mut Vec<String>) {
+    for item in &op.items {
+        key.push(match item {
+            Item::Path(path) => format!("names, modes and content of {path} in {}", source(plan, &op.from)),
+            Item::Inline { name, .. } => format!("the document {name}"),
+            Item::Http { file_name, .. } => format!("the content of the URL's {file_name}, and its time"),
+            Item::Git(git) => format!("the commit of {}", git.reference.as_deref().unwrap_or("the repository's HEAD")),
+        });
+    }
+    let options = [
+        op.chown.as_ref().map(|owner| format!("--chown={owner}")),
+        op.chmod.as_ref().map(|mode| format!("--chmod={mode}")),
+    ];
+    key.extend(options.into_iter().flatten());
+}
+
+fn run(plan: &Plan, op: &RunOp, key: &mut Vec<String>, unkeyed: &mut Vec<String>) {
+    key.push("the command".into());
+    // Names only: a value may be what nobody should see on a screen.
+    let names = |pairs: &[(String, String)]| pairs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ");
+    key.push(format!("the variables {}", names(&op.env)));
+    if !op.hidden_env.is_empty() {
+        unkeyed.push(format!("the proxies {}", names(&op.hidden_env)));
+    }
+    if !op.user.is_empty() {
+        key.push(format!("the user {}", op.user));
+    }
+    if op.network == NetworkMode::None {
+        key.push("that it has no network".into());
+    }
+    for mount in &op.mounts {
+        match mount {
+            MountOp::Bind { from, source: path, .. } => {
+                key.push(format!("names, modes and content of {path} in {}", source(plan, from)));
+            }
+            MountOp::Cache(CacheMount { id, .. }) => unkeyed.push(format!("what the cache {id} holds")),
+            MountOp::Secret(secret) => unkeyed.push(format!("the secret {}", secret.id)),
+            MountOp::Ssh(ssh) => unkeyed.push(format!("the agent {}", ssh.id)),
+            MountOp::Script { .. } => key.push("its script".into()),
+            MountOp::Tmpfs { .. } => {}
+        }
+    }
+}
