@@ -47,13 +47,16 @@ impl std::fmt::Display for Diagnostic {
     }
 }
 
+/// Nobody reads more, and a hostile file could have a million.
+const MAX_FINDINGS: usize = 100;
+
 /// Findings on their way. The same one is kept once: what jobs inherit is read for each of them.
 #[derive(Debug, Default)]
 pub(crate) struct Findings(Vec<Diagnostic>);
 
 impl Findings {
     pub(crate) fn add(&mut self, diagnostic: Diagnostic) {
-        if !self.0.contains(&diagnostic) {
+        if !self.is_full() && !self.0.contains(&diagnostic) {
             self.0.push(diagnostic);
         }
     }
@@ -72,8 +75,13 @@ impl Findings {
         self.error(format!("`{what}` is not supported yet"), span);
     }
 
+    /// Whether it is no use to look for more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.len() >= MAX_FINDINGS
+    }
+
     pub(crate) fn failed(&self) -> bool {
-        self.0.iter().any(|d| d.severity == Severity::Error)
+        self.is_full() || self.0.iter().any(|d| d.severity == Severity::Error)
     }
 
     /// In the order of the text.

@@ -60,6 +60,12 @@ const TOP_DEFAULTS: &[&str] = &["after_script", "before_script", "cache", "image
 /// Names that GitLab gives to no job.
 const RESERVED: &[&str] = &["types", "true", "false", "nil", "spec"];
 
+/// How many jobs a pipeline may have, copies included: more than any that is meant, and few enough to be planned at once.
+pub(crate) const MAX_JOBS: usize = 2000;
+
+/// What all jobs with what they extend and inherit may come to, in bytes.
+const MAX_WEIGHT: usize = 64 << 20;
+
 /// The longest name of a job (GitLab's number).
 const MAX_NAME: usize = 255;
 
@@ -85,8 +91,11 @@ fn read(root: &Map, reader: &mut Reader<'_>) -> Pipeline {
     let stages = all_stages(stages.unwrap_or_else(|| STAGES.iter().map(|s| (*s).to_owned()).collect()));
     let variables = root.get("variables").map(|node| job::variables(node, true, reader)).unwrap_or_default();
     let mut extender = Extender::new(root);
-    let mut jobs = Vec::new();
+    let (mut jobs, mut weight) = (Vec::new(), 0);
     for entry in root.iter() {
+        if reader.findings.is_full() {
+            break;
+        }
         let name = entry.key.value.as_str();
         if name.starts_with('.') || KEYS.contains(&name) {
             continue;
@@ -103,6 +112,15 @@ fn read(root: &Map, reader: &mut Reader<'_>) -> Pipeline {
         };
         let mut map = extender.job(name, reader.findings);
         extends::inherit(&mut map, &defaults, reader.findings);
+        weight += map.weight();
+        if jobs.len() >= MAX_JOBS || weight > MAX_WEIGHT {
+            let what = format!(
+                "the pipeline has more than {MAX_JOBS} jobs, or its jobs come to more than {} MiB",
+                MAX_WEIGHT >> 20
+            );
+            reader.findings.error(what, entry.key.span);
+            break;
+        }
         jobs.extend(Job::read(&entry.key, &map, reader));
     }
     check(&stages, &jobs, reader.findings);
@@ -140,20 +158,17 @@ fn read_workflow(node: &Node, reader: &mut Reader<'_>) -> (Option<String>, Optio
 }
 
 fn all_stages(stages: Vec<String>) -> Vec<String> {
-    let own = stages.into_iter().filter(|stage| stage != ".pre" && stage != ".post");
+    let mut seen: HashSet<String> = [".pre", ".post"].map(str::to_owned).into();
     let mut all = vec![".pre".to_owned()];
-    for stage in own {
-        if !all.contains(&stage) {
-            all.push(stage);
-        }
-    }
+    all.extend(stages.into_iter().filter(|stage| seen.insert(stage.clone())));
     all.push(".post".to_owned());
     all
 }
 
 /// What jobs say of stages and of each other.
 fn check(stages: &[String], jobs: &[Job], findings: &mut Findings) {
-    let place = |job: &Job| stages.iter().position(|stage| *stage == job.stage.value);
+    let places: HashMap<&str, usize> = stages.iter().enumerate().map(|(n, stage)| (stage.as_str(), n)).collect();
+    let place = |job: &Job| places.get(job.stage.value.as_str()).copied();
     let by_name: HashMap<&str, &Job> = jobs.iter().map(|job| (job.name.as_str(), job)).collect();
     let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
     let unknown = |name: &crate::Spanned<String>| {
@@ -161,6 +176,9 @@ fn check(stages: &[String], jobs: &[Job], findings: &mut Findings) {
         Diagnostic::error(message, name.span).propose(&name.value, names.iter().copied())
     };
     for job in jobs {
+        if findings.is_full() {
+            return;
+        }
         if place(job).is_none() {
             let message = format!("there is no stage `{}`", job.stage.value);
             let known = stages.iter().map(String::as_str);
@@ -203,15 +221,17 @@ fn check_circles(jobs: &[Job], by_name: &HashMap<&str, &Job>, findings: &mut Fin
     for job in jobs {
         // A job and the number of its needs that were followed; on a stack of our own, for chains may be long.
         let mut path: Vec<(&Job, usize)> = vec![(job, 0)];
+        let mut on_path: HashSet<&str> = [job.name.as_str()].into();
         while let Some((job, next)) = path.last_mut() {
             let (job, need) = (*job, job.needs.iter().flatten().nth(*next));
             *next += 1;
             let Some(need) = need else {
                 done.insert(job.name.as_str());
+                on_path.remove(job.name.as_str());
                 path.pop();
                 continue;
             };
-            if path.iter().any(|(waiting, _)| waiting.name == need.job.value) {
+            if on_path.contains(need.job.value.as_str()) {
                 let message = format!("`{}` waits for itself in the end", need.job.value);
                 findings.error(message, need.job.span);
                 return;
@@ -219,6 +239,7 @@ fn check_circles(jobs: &[Job], by_name: &HashMap<&str, &Job>, findings: &mut Fin
             if let Some(other) = by_name.get(need.job.value.as_str())
                 && !done.contains(other.name.as_str())
             {
+                on_path.insert(other.name.as_str());
                 path.push((other, 0));
             }
         }

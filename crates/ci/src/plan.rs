@@ -7,8 +7,12 @@ use crate::Pipeline;
 use crate::diagnostic::Diagnostic;
 use crate::glob;
 use crate::job::{AllowFailure, Changes, Job, Need, Policy, Rule, Selector, When};
+use crate::pipeline;
 use crate::predefined::{self, Ref};
 use crate::variable::{TooLong, Values, Variable, Variables};
+
+/// What the variables of all jobs may come to, in bytes: each job has them all.
+const MAX_WEIGHT: usize = 256 << 20;
 
 /// What a pipeline is planned for. Plain data; [`crate::git`] gathers it.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +81,9 @@ pub enum Unplanned {
     /// Jobs need what is not there.
     #[error("jobs of the pipeline do not fit together here")]
     Misfit(Vec<Diagnostic>),
+    /// Copies of jobs, and their variables.
+    #[error("the pipeline has more than {} jobs, or their variables come to too much", pipeline::MAX_JOBS)]
+    TooMany,
     /// Variables.
     #[error(transparent)]
     TooLong(#[from] TooLong),
@@ -125,11 +132,14 @@ impl Pipeline {
         }
         global.extend(workflow.iter().cloned());
         let name = self.name.as_ref().map(|name| Ok::<_, TooLong>(with_overrides(&global, facts)?.apply(name)));
-        let mut planner = Planner { pipeline: self, facts, workflow, jobs: Vec::new(), groups: HashMap::new() };
-        for (stage, name) in self.stages.iter().enumerate() {
-            for job in self.jobs.iter().filter(|job| job.stage.value == *name) {
-                planner.job(job, stage)?;
-            }
+        let mut planner =
+            Planner { pipeline: self, facts, workflow, jobs: Vec::new(), groups: HashMap::new(), weight: 0 };
+        let places: HashMap<&str, usize> = self.stages.iter().enumerate().map(|(n, s)| (s.as_str(), n)).collect();
+        let place = |job: &&Job| places.get(job.stage.value.as_str()).copied().unwrap_or_default();
+        let mut ordered: Vec<&Job> = self.jobs.iter().collect();
+        ordered.sort_by_key(place);
+        for job in ordered {
+            planner.job(job, place(&job))?;
         }
         let (mut jobs, mut missing) = (planner.jobs, Vec::new());
         if jobs.is_empty() {
@@ -167,10 +177,11 @@ struct Planner<'a> {
     workflow: Vec<Variable>,
     jobs: Vec<PlannedJob>,
     groups: Groups,
+    weight: usize,
 }
 
 impl Planner<'_> {
-    fn job(&mut self, job: &Job, stage: usize) -> Result<(), TooLong> {
+    fn job(&mut self, job: &Job, stage: usize) -> Result<(), Unplanned> {
         let inherits =
             |variable: &&Variable| job.inherit_variables.as_ref().is_none_or(|names| names.contains(&variable.name));
         let global = self.pipeline.variables.iter().chain(&self.workflow).filter(inherits);
@@ -185,6 +196,10 @@ impl Planner<'_> {
             None => vec![crate::job::Instance { name: job.name.clone(), values: Vec::new(), variables: Vec::new() }],
         };
         for copy in copies {
+            self.weight += shared.weight();
+            if self.jobs.len() >= pipeline::MAX_JOBS || self.weight > MAX_WEIGHT {
+                return Err(Unplanned::TooMany);
+            }
             let id = self.jobs.len() as u64 + 1;
             let mut variables = below.clone();
             variables.extend(predefined::of_job(&copy.name, &job.stage.value, id));

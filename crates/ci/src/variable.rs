@@ -65,6 +65,11 @@ impl Variables {
         self.list.iter()
     }
 
+    /// How much they are, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        self.list.iter().map(|variable| variable.name.len() + variable.value.len()).sum()
+    }
+
     /// Gives every variable its final value.
     ///
     /// # Errors

@@ -174,6 +174,20 @@ fn included_files_lie_below() {
     assert_eq!(typo.sources.place(typo.diagnostics[0].span), "typo.yml:1:5");
 }
 
+#[test]
+fn hostile_sizes_end() {
+    let errors = |text: String| parse("x", &text, &Few(&[])).diagnostics;
+    let many = (0..20_000).map(|n| format!("j{n}: {{script: x, needs: [k{n}], stage: s}}\n")).collect::<String>();
+    assert!(errors(many).len() <= 100);
+    let heavy = (0..1000).map(|n| format!("j{n}: {{script: x}}\n")).collect::<String>();
+    let found = errors(format!("before_script: [{}]\n{heavy}", "x".repeat(1 << 20)));
+    assert!(found[0].message.contains("come to more than 64 MiB"), "{found:?}");
+    let keys = (0..150_000).map(|n| format!("k{n}: 1\n")).collect::<String>();
+    assert_eq!(errors(format!(".h:\n  {}", keys.replace('\n', "\n  "))).len(), 1);
+    let circle = (0..1500).map(|n| format!("j{n}: {{script: x, needs: [j{}]}}\n", (n + 1) % 1500)).collect::<String>();
+    assert!(errors(circle)[0].message.contains("waits for itself"));
+}
+
 proptest::proptest! {
     #[test]
     fn never_panics(text in r"(a|job|script|: |\n|  |- |\{|\}|\[|\]|, |image|needs|rules|if|parallel|matrix|!reference |&a |\*a|extends|<<|1){0,40}") {

@@ -11,10 +11,15 @@ pub(crate) use read::read;
 pub(crate) use reference::resolve;
 pub(crate) use scalar::ruby_float;
 
+use std::collections::HashMap;
+
 use crate::span::{Span, Spanned};
 
 /// How deep collections may lie in each other (GitLab's `max_yaml_depth`).
 pub(crate) const MAX_DEPTH: usize = 100;
+
+/// What a node counts beside its text.
+const NODE: usize = 16;
 
 /// A value and its place.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,8 +43,18 @@ pub(crate) enum Value {
 }
 
 /// Pairs in the order of the text.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Map(Vec<Entry>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Map {
+    entries: Vec<Entry>,
+    /// Where each key is. A file may have hundreds of thousands.
+    places: HashMap<String, usize>,
+}
+
+impl PartialEq for Map {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+}
 
 /// A pair.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,38 +69,46 @@ impl Map {
     }
 
     pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
-        self.0.iter().find(|entry| entry.key.value == key)
+        self.places.get(key).map(|place| &self.entries[*place])
     }
 
     /// Puts a pair in. One that is there already keeps its place in the order, as in Ruby, and is returned.
     pub(crate) fn insert(&mut self, entry: Entry) -> Option<Entry> {
-        match self.0.iter_mut().find(|known| known.key.value == entry.key.value) {
-            Some(known) => Some(std::mem::replace(known, entry)),
+        match self.places.get(&entry.key.value) {
+            Some(place) => Some(std::mem::replace(&mut self.entries[*place], entry)),
             None => {
-                self.0.push(entry);
+                self.places.insert(entry.key.value.clone(), self.entries.len());
+                self.entries.push(entry);
                 None
             }
         }
     }
 
     pub(crate) fn remove(&mut self, key: &str) -> Option<Entry> {
-        let at = self.0.iter().position(|entry| entry.key.value == key)?;
-        Some(self.0.remove(at))
+        let at = self.places.remove(key)?;
+        self.places.values_mut().filter(|place| **place > at).for_each(|place| *place -= 1);
+        Some(self.entries.remove(at))
     }
 
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, Entry> {
-        self.0.iter()
+        self.entries.iter()
     }
 
     pub(crate) fn iter_mut(&mut self) -> std::slice::IterMut<'_, Entry> {
-        self.0.iter_mut()
+        self.entries.iter_mut()
+    }
+
+    /// How much it is, in bytes or nearly so.
+    pub(crate) fn weight(&self) -> usize {
+        self.iter().map(|entry| entry.key.value.len() + entry.value.weight()).sum()
     }
 
     /// Puts another over this one. Where both have maps they are merged in turn; everything else is replaced, lists too.
     pub(crate) fn deep_merge(&mut self, over: Self) {
-        for entry in over.0 {
+        for entry in over.entries {
             if let Value::Map(map) = &entry.value.value
-                && let Some(known) = self.0.iter_mut().find(|known| known.key.value == entry.key.value)
+                && let Some(place) = self.places.get(&entry.key.value)
+                && let known = &mut self.entries[*place]
                 && let Value::Map(below) = &mut known.value.value
             {
                 below.deep_merge(map.clone());
@@ -108,6 +131,16 @@ impl Node {
             Value::Seq(_) => "a list",
             Value::Map(_) => "a map",
             Value::Reference(_) => "a reference",
+        }
+    }
+
+    /// How much it is, in bytes or nearly so.
+    pub(crate) fn weight(&self) -> usize {
+        NODE + match &self.value {
+            Value::String(text) => text.len(),
+            Value::Seq(items) => items.iter().map(Self::weight).sum(),
+            Value::Map(map) => map.weight(),
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Reference(_) => 0,
         }
     }
 

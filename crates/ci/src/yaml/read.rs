@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
-use super::{Entry, MAX_DEPTH, Map, Node, Value, scalar};
+use super::{Entry, MAX_DEPTH, Map, NODE, Node, Value, scalar};
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::span::{Span, Spanned};
 
@@ -14,9 +14,6 @@ const MAX_BYTES: usize = 2 << 20;
 /// What a text may become when its aliases are expanded, in bytes. A text of the greatest length fits in; a few lines of aliases to
 /// aliases ("a billion laughs") do not.
 const MAX_EXPANDED: usize = 64 << 20;
-
-/// What a node counts beside its text.
-const NODE: usize = 16;
 
 /// Reads a text. `None` if it is empty; what is wrong with it goes to the findings, and then there is no tree either.
 pub(crate) fn read(text: &str, file: usize, findings: &mut Findings) -> Option<Node> {

@@ -1,19 +1,19 @@
 //! `!reference [job, key]`: the value of another place, put where it is asked for.
 
-use super::{MAX_DEPTH, Map, Node, Value};
+use super::{MAX_DEPTH, Map, NODE, Node, Value};
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::span::Spanned;
 
 /// References may lead to references, so often (GitLab's number).
 const MAX_STEPS: usize = 10;
 
-/// What all references of a pipeline may bring together, in nodes.
-const MAX_NODES: usize = 500_000;
+/// What a pipeline with all its references may come to, in bytes.
+const MAX_WEIGHT: usize = 64 << 20;
 
 /// Resolves all references of a pipeline. One that leads nowhere is told, and becomes nothing.
 pub(crate) fn resolve(root: &mut Map, findings: &mut Findings) {
     let original = root.clone();
-    let mut resolver = Resolver { root: &original, findings, nodes: 0 };
+    let mut resolver = Resolver { root: &original, findings, weight: 0 };
     for entry in root.iter_mut() {
         resolver.node(&mut entry.value, 0, 0);
     }
@@ -22,12 +22,12 @@ pub(crate) fn resolve(root: &mut Map, findings: &mut Findings) {
 struct Resolver<'a> {
     root: &'a Map,
     findings: &'a mut Findings,
-    nodes: usize,
+    weight: usize,
 }
 
 impl Resolver<'_> {
     fn node(&mut self, node: &mut Node, steps: usize, depth: usize) {
-        self.nodes += 1;
+        self.weight += NODE;
         match &mut node.value {
             Value::Seq(items) => items.iter_mut().for_each(|item| self.node(item, steps, depth + 1)),
             Value::Map(map) => map.iter_mut().for_each(|entry| self.node(&mut entry.value, steps, depth + 1)),
@@ -35,7 +35,7 @@ impl Resolver<'_> {
                 let path = std::mem::take(path);
                 let span = node.span;
                 node.value = Value::Null;
-                if steps >= MAX_STEPS || depth >= MAX_DEPTH || self.nodes > MAX_NODES {
+                if steps >= MAX_STEPS || depth >= MAX_DEPTH || self.weight > MAX_WEIGHT {
                     let what = format!("references lead to references more than {MAX_STEPS} times, or to too much");
                     self.findings.error(what, span);
                     return;
@@ -48,7 +48,8 @@ impl Resolver<'_> {
                     Err(diagnostic) => self.findings.add(diagnostic),
                 }
             }
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::String(_) => {}
+            Value::String(text) => self.weight += text.len(),
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {}
         }
     }
 
