@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 mod arguments;
+mod checks;
 mod docker;
 mod dockerfile;
 mod faults;
@@ -10,6 +11,7 @@ mod index;
 mod login;
 mod main_job;
 mod manifest;
+mod page;
 mod pipeline;
 mod registry;
 mod story;
