@@ -1,0 +1,185 @@
+//! What `--call` answers, and what a build says of its Dockerfile.
+
+use archipel_testkit::{OwnRegistry, requires};
+
+use crate::util::{archipel, image, publish, transcript};
+
+#[test]
+fn findings_with_their_places() {
+    let archipel = archipel();
+    let text = "# check=skip=MaintainerDeprecatd\nFROM scratch AS Base\nRUN a\nCMD b";
+    archipel.home.context("c", [("Dockerfile", text)]);
+    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["build", "--check", "c"])), @r"
+    $ archipel build --check c
+    Check complete, 2 warnings have been found!
+
+    WARNING: StageNameCasing - https://docs.docker.com/go/dockerfile/rule/stage-name-casing/
+    Stage name 'Base' should be lowercase
+    Dockerfile:2
+    --------------------
+       1 |     # check=skip=MaintainerDeprecatd
+       2 | >>> FROM scratch AS Base
+       3 |     RUN a
+       4 |     CMD b
+    --------------------
+
+    WARNING: JSONArgsRecommended - https://docs.docker.com/go/dockerfile/rule/json-args-recommended/
+    JSON arguments recommended for CMD to prevent unintended behavior related to OS signals
+    Dockerfile:4
+    --------------------
+       2 |     FROM scratch AS Base
+       3 |     RUN a
+       4 | >>> CMD b
+    --------------------
+
+    warning: there is no check MaintainerDeprecatd
+     --> Dockerfile:1:9
+      |
+    1 | # check=skip=MaintainerDeprecatd
+      |         ^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: did you mean MaintainerDeprecated?
+    [exit 1]
+    ");
+}
+
+#[test]
+fn a_base_image_defines_variables() {
+    let registry = OwnRegistry::start();
+    let archipel = archipel();
+    let base = publish(&archipel, &registry, "base:1", &[image("linux/amd64", "a")]);
+    archipel.home.context("c", [("Dockerfile", format!("FROM {base}\nENV PATH=$PATH:$PAHT\n"))]);
+    let check = |format: &str| archipel.run(["build", &format!("--call=check{format}"), "--platform=linux/amd64", "c"]);
+    let found = check("");
+    assert_eq!(found.code(), 1);
+    let text = found.stdout();
+    assert!(text.contains("\nUsage of undefined variable '$PAHT' (did you mean $PATH?)\n"), "{text}");
+    assert_eq!(check(",ignorestatus=true").code(), 0);
+    let json: serde_json::Value = serde_json::from_str(&check(",format=json").stdout()).unwrap();
+    assert_eq!(json["warnings"].as_array().unwrap().len(), 1);
+    assert_eq!(json["warnings"][0]["ruleName"], "UndefinedVar");
+    assert_eq!(json["warnings"][0]["location"]["ranges"][0]["start"]["line"], 2);
+    assert_eq!(json["sources"][0]["filename"], "Dockerfile");
+
+    // Without it nobody knows.
+    archipel.home.context("d", [("Dockerfile", "FROM 127.0.0.1:1/gone\nENV PATH=$PATH:$PAHT\n")]);
+    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["build", "--check", "d"])), @r"
+    $ archipel build --check d
+    Check complete, no warnings found.
+    [exit 0]
+    ");
+}
+
+#[test]
+fn what_cannot_be_read_is_an_error() {
+    let archipel = archipel();
+    archipel.home.context("c", [("Dockerfile", "FROM scratch AS Base\nMAINTAINER me\nBADCMD")]);
+    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["build", "--check", "c"])), @r"
+    $ archipel build --check c
+    Check complete, 2 warnings have been found!
+
+    WARNING: StageNameCasing - https://docs.docker.com/go/dockerfile/rule/stage-name-casing/
+    Stage name 'Base' should be lowercase
+    Dockerfile:1
+    --------------------
+       1 | >>> FROM scratch AS Base
+       2 |     MAINTAINER me
+       3 |     BADCMD
+    --------------------
+
+    WARNING: MaintainerDeprecated - https://docs.docker.com/go/dockerfile/rule/maintainer-deprecated/
+    Maintainer instruction is deprecated in favor of using label
+    Dockerfile:2
+    --------------------
+       1 |     FROM scratch AS Base
+       2 | >>> MAINTAINER me
+       3 |     BADCMD
+    --------------------
+    error: unknown instruction: BADCMD
+     --> Dockerfile:3:1
+      |
+    3 | BADCMD
+      | ^^^^^^
+      |
+      = help: if it belongs to the line before, that line must end in a continuation character
+
+    error: Dockerfile has 1 error
+    [exit 1]
+    ");
+    let finished = archipel.run(["build", "--call=check,format=json", "c"]);
+    let json: serde_json::Value = serde_json::from_str(&finished.stdout()).unwrap();
+    assert_eq!(json["warnings"].as_array().unwrap().len(), 2);
+    assert_eq!(json["buildError"]["message"], "dockerfile parse error on line 3: unknown instruction: BADCMD");
+    assert_eq!(json["buildError"]["location"]["ranges"][0]["start"]["line"], 3);
+}
+
+#[test]
+fn targets_and_outlines() {
+    let archipel = archipel();
+    let text = "\
+# version is the one to build
+ARG version=1
+# build compiles
+FROM scratch AS build
+ARG version
+RUN --mount=type=secret,id=token,required make
+FROM scratch
+COPY --from=build /a /a
+# tests runs the tests
+FROM build AS tests
+ARG filter
+";
+    archipel.home.context("c", [("Dockerfile", text)]);
+    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["build", "--call=targets", "c"])), @r"
+    $ archipel build --call=targets c
+    TARGET          DESCRIPTION
+    build           compiles
+
+    tests (default) runs the tests
+    [exit 0]
+    ");
+    let outline = archipel.run(["build", "--call=outline", "--build-arg=version=2", "c"]);
+    insta::assert_snapshot!(transcript(&archipel, &outline), @r"
+    $ archipel build --call=outline --build-arg=version=2 c
+    TARGET:      tests
+    DESCRIPTION: runs the tests
+
+    BUILD ARG   VALUE   DESCRIPTION
+    version     2
+    filter
+
+    SECRET   REQUIRED
+    token    true
+
+    [exit 0]
+    ");
+    let json = |call: &str| -> serde_json::Value {
+        serde_json::from_str(&archipel.ok(["build", &format!("--call={call},format=json"), "c"])).unwrap()
+    };
+    assert_eq!(json("targets")["targets"][2]["default"], true);
+    assert_eq!(json("outline")["secrets"][0]["required"], true);
+    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["build", "--call=what", "c"])), @r"
+    $ archipel build --call=what c
+    error: --call=what: it is build, check, outline or targets
+    [exit 2]
+    ");
+}
+
+#[test]
+fn needs_userns_a_build_tells_of_them_and_may_fail_for_them() {
+    requires!(userns);
+    let archipel = archipel();
+    let build = |text: &str| {
+        archipel.home.context("c", [("Dockerfile", text)]);
+        archipel.run(["build", "--progress=plain", "--output=type=cacheonly", "c"])
+    };
+    let finished = build("FROM scratch AS Other\nENV a b\nFROM scratch AS Base\nENV a=b\n");
+    assert_eq!(finished.code(), 0, "{}", finished.stderr());
+    let told = "2 warnings found (use --check to expand):\n - StageNameCasing: Stage name 'Other' should be lowercase (line 1)\n";
+    assert!(finished.stderr().contains(told), "{}", finished.stderr());
+    // The stage that is not needed is not looked into.
+    assert!(!finished.stderr().contains("LegacyKeyValueFormat"), "{}", finished.stderr());
+    let finished = build("# check=error=true\nFROM scratch AS Base\n");
+    assert_eq!(finished.code(), 1);
+    assert!(finished.stderr().contains("lint violation found for rules: StageNameCasing"), "{}", finished.stderr());
+}
