@@ -137,7 +137,8 @@ impl Engine {
                 }
             }
         };
-        let step: Step = serde_json::from_slice(&bytes).map_err(|e| Error::Request(format!("a record of {location}: {e}")))?;
+        let step: Step =
+            serde_json::from_slice(&bytes).map_err(|e| Error::Request(format!("a record of {location}: {e}")))?;
         let (_, layer) = parts_of(&raw)?;
         // Only a part of the key is in the name.
         Ok((step.key == *key).then_some((step, layer)))
@@ -155,7 +156,9 @@ impl Engine {
             let work = Work::start(sink, steps, format!("exporting cache to {}", export.location), Vec::new());
             let written = self.write_cache(executor, export, results, &work).await;
             match work.finish(written) {
-                Err(e) if export.ignore_error => warn(sink, format!("the cache {} was not written: {e}", export.location)),
+                Err(e) if export.ignore_error => {
+                    warn(sink, format!("the cache {} was not written: {e}", export.location))
+                }
                 other => other?,
             }
         }

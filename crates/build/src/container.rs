@@ -338,9 +338,7 @@ impl Engine {
     }
 }
 
-fn joined(
-    ended: Result<Result<sandbox::Exit, Error>, tokio::task::JoinError>,
-) -> Result<sandbox::Exit, Error> {
+fn joined(ended: Result<Result<sandbox::Exit, Error>, tokio::task::JoinError>) -> Result<sandbox::Exit, Error> {
     ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))
 }
 

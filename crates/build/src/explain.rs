@@ -2,7 +2,9 @@
 
 use archipel_oci::Platform;
 
-use crate::plan::{CacheMount, CopyOp, Item, MountOp, NetworkMode, Node, NodeId, Op, Plan, Planner, Root, RunOp, Source};
+use crate::plan::{
+    CacheMount, CopyOp, Item, MountOp, NetworkMode, Node, NodeId, Op, Plan, Planner, Root, RunOp, Source,
+};
 use crate::steps::Steps;
 use crate::{Engine, Error, How, Request, Sink, context};
 

@@ -106,21 +106,15 @@ impl Engine {
         Ok(blocking(move || store.snapshot(&id)).await?.is_some())
     }
 
-    async fn unpack_from(
-        &self,
-        image: &BaseImage,
-        first: usize,
-        chains: &[ChainId],
-        work: &Work,
-    ) -> Result<(), Error> {
+    async fn unpack_from(&self, image: &BaseImage, first: usize, chains: &[ChainId], work: &Work) -> Result<(), Error> {
         let mut fetching = JoinSet::new();
         for (n, layer) in image.layers.iter().enumerate().skip(first) {
             work.expect(layer.descriptor.size);
             let (engine, work) = (self.clone(), work.clone());
             let (reference, descriptor) = (image.reference.clone(), layer.descriptor.clone());
-            fetching.spawn(async move {
-                engine.fetch(&reference, &descriptor, &|bytes| work.add(bytes)).await.map(|()| n)
-            });
+            fetching.spawn(
+                async move { engine.fetch(&reference, &descriptor, &|bytes| work.add(bytes)).await.map(|()| n) },
+            );
         }
         let mut here = vec![false; image.layers.len()];
         for (n, layer) in image.layers.iter().enumerate().skip(first) {

@@ -216,8 +216,13 @@ pub(crate) fn parse(reference: &Reference, raw: &RawManifest) -> Result<Document
 }
 
 /// The same architecture first; else a smaller one that the machine also runs (386 on amd64).
-pub(crate) fn choose<'a>(reference: &Reference, index: &'a Index, platform: &Platform) -> Result<&'a Descriptor, Error> {
-    select(index, platform, false).or_else(|| select(index, platform, true))
+pub(crate) fn choose<'a>(
+    reference: &Reference,
+    index: &'a Index,
+    platform: &Platform,
+) -> Result<&'a Descriptor, Error> {
+    select(index, platform, false)
+        .or_else(|| select(index, platform, true))
         .ok_or_else(|| Error::no_platform(reference, platform, select_all(index)))
 }
 

@@ -70,7 +70,8 @@ impl Layout {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let wrong = |why: String| Error::Request(format!("{} is not an OCI layout: {why}", path.display()));
         let marker = read(&path.join("oci-layout"), 4096).map_err(|e| wrong(format!("oci-layout: {e}")))?;
-        let marker: serde_json::Value = serde_json::from_slice(&marker).map_err(|e| wrong(format!("oci-layout: {e}")))?;
+        let marker: serde_json::Value =
+            serde_json::from_slice(&marker).map_err(|e| wrong(format!("oci-layout: {e}")))?;
         let version = marker.get("imageLayoutVersion").and_then(|v| v.as_str()).unwrap_or("none");
         if !version.starts_with("1.") {
             return Err(wrong(format!("its version is `{version}`, and 1.0.0 is what can be read")));

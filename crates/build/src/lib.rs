@@ -44,8 +44,8 @@ mod steps;
 mod transfer;
 mod tree;
 
-pub use check::{Answer, Check};
 pub use cache::{CacheExport, CacheLocation};
+pub use check::{Answer, Check};
 pub use container::{PullPolicy, RunRequest, Streams, Tmpfs, Volume};
 pub use engine::{Built, BuiltPlatform, Engine};
 pub use error::{Error, NoPlatform, Place, StepFailure};
@@ -55,5 +55,7 @@ pub use export::UNNAMED;
 pub use index::{IndexEntry, IndexSource, NewIndex};
 pub use job::{ContainerRoot, Scratch};
 pub use pull::{Pull, Pulled};
-pub use request::{Compression, Context, Dockerfile, ImageOptions, Output, Request, Secret, SecretSource, SourceDateEpoch};
+pub use request::{
+    Compression, Context, Dockerfile, ImageOptions, Output, Request, Secret, SecretSource, SourceDateEpoch,
+};
 pub use transfer::Location;

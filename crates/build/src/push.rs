@@ -115,13 +115,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn send_blob(
-        &self,
-        blob: Blob,
-        to: &Reference,
-        mut mounts: Vec<String>,
-        share: Share,
-    ) -> Result<(), Error> {
+    async fn send_blob(&self, blob: Blob, to: &Reference, mut mounts: Vec<String>, share: Share) -> Result<(), Error> {
         let origin = blob.origin.iter().filter(|origin| origin.registry() == to.registry());
         mounts.extend(origin.map(|origin| origin.repository().to_owned()));
         let descriptor = blob.descriptor.clone();
@@ -177,8 +171,8 @@ impl Engine {
         let Document::Manifest(manifest) = parse(target, &raw)? else { return Ok(true) };
         let mut whole = true;
         for descriptor in crate::parts::blobs_of(&manifest) {
-            whole = whole
-                && (self.has(descriptor).await? || self.client.blob_exists(target, &descriptor.digest).await?);
+            whole =
+                whole && (self.has(descriptor).await? || self.client.blob_exists(target, &descriptor.digest).await?);
         }
         if whole { Ok(true) } else { there().await }
     }

@@ -77,7 +77,10 @@ impl Chmod {
                     'w' => 0o222 & clause.who,
                     'x' => 0o111 & clause.who,
                     'X' if directory || mode & 0o111 != 0 => 0o111 & clause.who,
-                    's' => (if clause.who & 0o700 != 0 { 0o4000 } else { 0 }) | (if clause.who & 0o070 != 0 { 0o2000 } else { 0 }),
+                    's' => {
+                        (if clause.who & 0o700 != 0 { 0o4000 } else { 0 })
+                            | (if clause.who & 0o070 != 0 { 0o2000 } else { 0 })
+                    }
                     't' => 0o1000,
                     'u' => (((mode >> 6) & 7) * 0o111) & clause.who,
                     'g' => (((mode >> 3) & 7) * 0o111) & clause.who,

@@ -1,16 +1,8 @@
 //! Lengths of time in Go's form: `1m30s`, `1.5h`, `500ms`.
 
 /// Nanoseconds for each unit.
-const UNITS: [(&str, f64); 8] = [
-    ("ns", 1.0),
-    ("us", 1e3),
-    ("µs", 1e3),
-    ("μs", 1e3),
-    ("ms", 1e6),
-    ("h", 3.6e12),
-    ("m", 6e10),
-    ("s", 1e9),
-];
+const UNITS: [(&str, f64); 8] =
+    [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("h", 3.6e12), ("m", 6e10), ("s", 1e9)];
 
 /// Reads one, in nanoseconds.
 pub(crate) fn parse(text: &str) -> Option<i64> {

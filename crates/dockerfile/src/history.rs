@@ -46,7 +46,9 @@ impl RunStep {
             words.extend(self.args.iter().map(|(name, value)| format!("{name}={value}")));
         }
         match (&self.command, &self.script) {
-            (Command::Shell(text), Some(script)) => words.push(format!("{} ({})", self.argv.join(" "), summary(text, script))),
+            (Command::Shell(text), Some(script)) => {
+                words.push(format!("{} ({})", self.argv.join(" "), summary(text, script)))
+            }
             _ => words.extend(self.argv.iter().cloned()),
         }
         format!("RUN {}{SUFFIX}", words.join(" "))
@@ -124,7 +126,8 @@ fn quote(text: &str) -> String {
 
 /// Go's `%q` of the structure: times are quoted text, and the number of retries a quoted character.
 fn health(check: &Healthcheck) -> String {
-    let times = [check.interval, check.timeout, check.start_period, check.start_interval].map(|t| quote(&duration::show(t)));
+    let times =
+        [check.interval, check.timeout, check.start_period, check.start_interval].map(|t| quote(&duration::show(t)));
     let retries = u32::try_from(check.retries).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);
     let retries = if retries.is_control() { format!("\\x{:02x}", check.retries) } else { retries.to_string() };
     format!("&{{{} {} '{retries}'}}", quoted(&check.test), times.join(" "))

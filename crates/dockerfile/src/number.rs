@@ -28,7 +28,11 @@ pub(crate) fn size(text: &str) -> Option<u64> {
         None => number.parse::<u64>().ok()?.checked_mul(scale),
         Some(_) => {
             let bytes = number.parse::<f64>().ok()? * scale as f64;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the range, and whole bytes")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "within the range, and whole bytes"
+            )]
             (0.0..9e18).contains(&bytes).then_some(bytes as u64)
         }
     }
@@ -40,9 +44,15 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in
-            [("64", 64), ("128m", 128 << 20), ("64MiB", 64 << 20), ("1.5k", 1536), ("2 GB", 2 << 30), ("1b", 1), ("0", 0)]
-        {
+        for (text, bytes) in [
+            ("64", 64),
+            ("128m", 128 << 20),
+            ("64MiB", 64 << 20),
+            ("1.5k", 1536),
+            ("2 GB", 2 << 30),
+            ("1b", 1),
+            ("0", 0),
+        ] {
             assert_eq!(size(text), Some(bytes), "{text}");
         }
         for bad in ["", "m", "1x", "-1", "1ib", "1..5k", "99999999999999999999", "99999999p"] {

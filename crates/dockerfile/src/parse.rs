@@ -114,7 +114,8 @@ impl Parser {
         }
         self.parsed.dockerfile.directives.other_forms(text);
         if empty {
-            let message = if text.trim().is_empty() { "the Dockerfile is empty" } else { "the Dockerfile has no instructions" };
+            let message =
+                if text.trim().is_empty() { "the Dockerfile is empty" } else { "the Dockerfile has no instructions" };
             let wrong = Diagnostic::error("no-instructions", message, 0..0);
             self.parsed.diagnostics.push(wrong.help("begin with FROM and the image to start from, or FROM scratch"));
         } else if !self.in_trigger && !self.begun && self.parsed.is_ok() {
@@ -132,8 +133,11 @@ impl Parser {
         for heredoc in &mut heredocs {
             if !heredoc.read(lines) {
                 let message = format!("unterminated heredoc: no line is {:?}", heredoc.name);
-                let help = format!("write a line that is {:?} and nothing else at the end of the document", heredoc.name);
-                self.parsed.diagnostics.push(Diagnostic::error("unterminated-heredoc", message, piece.span()).help(help));
+                let help =
+                    format!("write a line that is {:?} and nothing else at the end of the document", heredoc.name);
+                self.parsed
+                    .diagnostics
+                    .push(Diagnostic::error("unterminated-heredoc", message, piece.span()).help(help));
                 break;
             }
             read += 1;
@@ -230,7 +234,8 @@ pub(crate) fn statement(
 fn unknown(name: Piece<'_>) -> Diagnostic {
     let text = name.text();
     if text.is_empty() {
-        let wrong = Diagnostic::error("unknown-instruction", "a continuation without anything to continue", name.span());
+        let wrong =
+            Diagnostic::error("unknown-instruction", "a continuation without anything to continue", name.span());
         return wrong.help("remove this line");
     }
     let wrong = Diagnostic::error("unknown-instruction", format!("unknown instruction: {text}"), name.span());

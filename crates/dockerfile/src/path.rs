@@ -42,9 +42,14 @@ mod tests {
         ] {
             assert_eq!(absolute(dir, path), whole, "{dir} {path}");
         }
-        for (dir, path, whole) in
-            [("/w", ".", "/w/"), ("/w", "", "/w/"), ("/", ".", "/"), ("/w", "x/.", "/w/x/"), ("/w", "/x", "/x"), ("/", "x/", "/x/")]
-        {
+        for (dir, path, whole) in [
+            ("/w", ".", "/w/"),
+            ("/w", "", "/w/"),
+            ("/", ".", "/"),
+            ("/w", "x/.", "/w/x/"),
+            ("/w", "/x", "/x"),
+            ("/", "x/", "/x/"),
+        ] {
             assert_eq!(destination(dir, path), whole, "{dir} {path}");
         }
         assert_eq!(base_name("/a/b/"), "b");

@@ -67,7 +67,8 @@ impl Dockerfile {
         build_args: &[(String, String)],
     ) -> Result<Globals, Diagnostic> {
         let escape = self.directives.escape;
-        let given = |name: &str| build_args.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let given =
+            |name: &str| build_args.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let mut values = Values::default();
         for (name, value) in &automatic {
             values.set(name, given(name).unwrap_or(value));
@@ -273,7 +274,9 @@ impl Scope {
 }
 
 fn expand(escape: char, word: &Word, values: &Values) -> Result<Expansion, Diagnostic> {
-    Lexer::new(escape).expand(&word.value, values).map_err(|wrong| failed(format!("{}: {}", word.value, wrong.0), &word.span))
+    Lexer::new(escape)
+        .expand(&word.value, values)
+        .map_err(|wrong| failed(format!("{}: {}", word.value, wrong.0), &word.span))
 }
 
 fn failed(reason: String, span: &Span) -> Diagnostic {

@@ -131,7 +131,8 @@ impl GitSource {
                     other => return Err(format!("invalid mtime value: {other:?}; it is checkout or commit")),
                 },
                 _ => {
-                    let known = ["ref", "tag", "branch", "subdir", "checksum", "commit", "keep-git-dir", "submodules", "mtime"];
+                    let known =
+                        ["ref", "tag", "branch", "subdir", "checksum", "commit", "keep-git-dir", "submodules", "mtime"];
                     let near = crate::nearest(&key, known).map(|near| format!(" (did you mean {near}?)"));
                     return Err(format!("unexpected query {key:?}{}", near.unwrap_or_default()));
                 }
@@ -183,7 +184,9 @@ fn inside(path: &str) -> String {
 fn is_scp_style(text: &str) -> bool {
     let Some((user, rest)) = text.split_once('@') else { return false };
     let Some((host, path)) = rest.split_once(':') else { return false };
-    let name = |text: &str, more: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
+    let name = |text: &str, more: &str| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
+    };
     name(user, "._-") && name(host, "._-") && !path.is_empty()
 }
 
@@ -243,9 +246,13 @@ mod tests {
         let git = |text: &str| GitSource::parse(text).unwrap();
         let source = git("https://h/r.git#v1:a/../b/").unwrap();
         assert_eq!((source.reference.as_deref(), source.subdir.as_deref()), (Some("v1"), Some("b")));
-        let source = git("https://h/r.git?tag=v1&subdir=/d&checksum=abc&keep-git-dir&submodules=false&mtime=commit").unwrap();
+        let source =
+            git("https://h/r.git?tag=v1&subdir=/d&checksum=abc&keep-git-dir&submodules=false&mtime=commit").unwrap();
         assert_eq!((source.reference.as_deref(), source.subdir.as_deref()), (Some("refs/tags/v1"), Some("d")));
-        assert_eq!((source.checksum.as_deref(), source.keep_git_dir, source.submodules), (Some("abc"), Some(true), Some(false)));
+        assert_eq!(
+            (source.checksum.as_deref(), source.keep_git_dir, source.submodules),
+            (Some("abc"), Some(true), Some(false))
+        );
         assert!(source.commit_time);
         for bad in ["?ref=a#b", "?reff=a", "?ref=", "?tag=a&branch=b", "?submodules=x", "?mtime=x", "?ref=a&ref=b"] {
             assert!(git(&format!("https://h/r.git{bad}")).is_err(), "{bad}");

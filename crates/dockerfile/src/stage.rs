@@ -125,11 +125,13 @@ impl Dockerfile {
             Some(index) if index < stage => Ok(From::Stage(index)),
             Some(index) if index == stage => {
                 let message = format!("circular dependency detected on stage: {}", self.stages[index].label());
-                Err(Diagnostic::error("circular-dependency", message, span.clone()).help("a stage cannot take files from itself"))
+                Err(Diagnostic::error("circular-dependency", message, span.clone())
+                    .help("a stage cannot take files from itself"))
             }
             Some(index) => {
                 let current = self.stages.get(stage).map(Stage::label).unwrap_or_default();
-                let message = format!("cannot copy from stage {from:?}, it needs to be defined before current stage {current:?}");
+                let message =
+                    format!("cannot copy from stage {from:?}, it needs to be defined before current stage {current:?}");
                 let wrong = Diagnostic::error("stage-defined-later", message, span.clone());
                 Err(wrong.label(self.stages[index].span.clone(), "it is defined here").help("move that stage up"))
             }
@@ -142,9 +144,7 @@ impl Dockerfile {
     /// As [`source`](Self::source).
     pub fn sources(&self, stage: usize, instruction: &Instruction) -> Result<Vec<From>, Diagnostic> {
         match &instruction.op {
-            Op::Copy(copy) => {
-                copy.from.iter().map(|from| self.source(stage, &from.value, true, &from.span)).collect()
-            }
+            Op::Copy(copy) => copy.from.iter().map(|from| self.source(stage, &from.value, true, &from.span)).collect(),
             Op::Run(run) => {
                 let mounts = run.mounts.iter().filter_map(|mount| Some((mount.from.as_ref()?, &mount.span)));
                 mounts.map(|(from, span)| self.source(stage, from, false, span)).collect()

@@ -90,13 +90,8 @@ impl Lexer {
     }
 
     pub(crate) fn expand(&self, word: &str, variables: &dyn Variables) -> Result<Expansion, WordError> {
-        let mut run = Run {
-            lexer: self,
-            chars: word.chars().peekable(),
-            variables,
-            found: Expansion::default(),
-            depth: 0,
-        };
+        let mut run =
+            Run { lexer: self, chars: word.chars().peekable(), variables, found: Expansion::default(), depth: 0 };
         let mut words = Words::default();
         run.found.text = run.until(None, self.keep_escapes, Some(&mut words))?;
         run.found.words = words.finish();
@@ -138,7 +133,12 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Reads on to `stop`, which is taken, or to the end of the text if there is none.
-    fn until(&mut self, stop: Option<char>, keep_escapes: bool, mut words: Option<&mut Words>) -> Result<String, WordError> {
+    fn until(
+        &mut self,
+        stop: Option<char>,
+        keep_escapes: bool,
+        mut words: Option<&mut Words>,
+    ) -> Result<String, WordError> {
         let mut text = String::new();
         let mut add = |text: &mut String, piece: &str, quoted: bool| {
             text.push_str(piece);

@@ -54,7 +54,9 @@ mod tests {
         let of = |pair: &str| Some(format!("Basic {}", STANDARD.encode(pair)));
         assert!(check(of("me:a:b")));
         assert!(check(of("me:a:b").map(|value| value.replace("Basic", "basic"))));
-        for wrong in [None, of("me:a"), of("you:a:b"), Some("Bearer x".into()), Some("Basic !".into()), Some("Basic".into())] {
+        for wrong in
+            [None, of("me:a"), of("you:a:b"), Some("Bearer x".into()), Some("Basic !".into()), Some("Basic".into())]
+        {
             assert!(!check(wrong.clone()), "{wrong:?}");
         }
     }

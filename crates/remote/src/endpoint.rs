@@ -48,7 +48,8 @@ impl Endpoint {
     ) -> Result<Self, ConfigError> {
         let (host, own) = place.split_once('/').unwrap_or((place, ""));
         let (served, before) = config.location(host).map_or((host, ""), |l| l.split_once('/').unwrap_or((l, "")));
-        let prefix: String = [before, own].iter().filter(|part| !part.is_empty()).map(|part| format!("{part}/")).collect();
+        let prefix: String =
+            [before, own].iter().filter(|part| !part.is_empty()).map(|part| format!("{part}/")).collect();
         let scheme = if config.plain(served) { "http" } else { "https" };
         let address = if served == DOCKER_HUB { DOCKER_HUB_HOST } else { served };
         let base = Url::parse(&format!("{scheme}://{address}/v2/{prefix}"))

@@ -23,11 +23,12 @@ pub(crate) fn explained(steps: &[ExplainedStep], platforms: usize) -> String {
     }
     let count = |how: How| steps.iter().filter(|step| step.how == how).count();
     let shared = steps.iter().filter(|step| platforms > 1 && step.platforms.len() == platforms).count();
-    shown + &format!(
-        "{} steps: {} native, {} emulated, {} of files only; {shared} once for all platforms\n",
-        steps.len(),
-        count(How::Native),
-        count(How::Emulated),
-        count(How::Assembled),
-    )
+    shown
+        + &format!(
+            "{} steps: {} native, {} emulated, {} of files only; {shared} once for all platforms\n",
+            steps.len(),
+            count(How::Native),
+            count(How::Emulated),
+            count(How::Assembled),
+        )
 }

@@ -135,8 +135,7 @@ impl Executor {
         let memo = match from {
             Source::Context(_) => None,
             Source::Root(root) => {
-                let document =
-                    json!({ "content": FORMAT, "of": self.root_key(root)?, "source": source, "parents": selection.parents,
+                let document = json!({ "content": FORMAT, "of": self.root_key(root)?, "source": source, "parents": selection.parents,
                             "excludes": selection.excludes });
                 Some(Digest::of(document.to_string().as_bytes()))
             }

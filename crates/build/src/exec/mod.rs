@@ -73,7 +73,9 @@ impl std::fmt::Debug for SinkHandle {
 impl Executor {
     /// What a node made. The scheduler runs a node after those it needs, so it is there.
     pub(crate) fn output(&self, id: NodeId) -> Result<&Output, Error> {
-        self.outputs[id.0].get().ok_or_else(|| Error::Request(format!("step {} was not run", self.plan.nodes[id.0].name)))
+        self.outputs[id.0]
+            .get()
+            .ok_or_else(|| Error::Request(format!("step {} was not run", self.plan.nodes[id.0].name)))
     }
 
     /// Runs one node.

@@ -140,7 +140,9 @@ fn describe(exit: &sandbox::Exit, request: &sandbox::Request, op: &Op) -> String
         _ => String::new(),
     };
     match exit {
-        sandbox::Exit::Code(code) => format!("process {command:?} did not complete successfully: exit code: {code}{emulated}"),
+        sandbox::Exit::Code(code) => {
+            format!("process {command:?} did not complete successfully: exit code: {code}{emulated}")
+        }
         sandbox::Exit::Signal(signal) => format!("process {command:?} was killed by signal {signal}{emulated}"),
     }
 }
@@ -188,8 +190,14 @@ impl Tail {
 }
 
 async fn collect(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Mounts, Error> {
-    let mut mounts =
-        Mounts { list: Vec::new(), env: Vec::new(), _opened: Vec::new(), _private: Vec::new(), _locks: Vec::new(), sockets: Vec::new() };
+    let mut mounts = Mounts {
+        list: Vec::new(),
+        env: Vec::new(),
+        _opened: Vec::new(),
+        _private: Vec::new(),
+        _locks: Vec::new(),
+        sockets: Vec::new(),
+    };
     let mut agents = 0;
     for mount in &op.mounts {
         match mount {
@@ -239,12 +247,7 @@ fn inside(exec: &Executor, opened: &Opened, source: &str, id: NodeId) -> Result<
     Ok(opened.path.join(place.path))
 }
 
-async fn cache_mount(
-    exec: &Arc<Executor>,
-    cache: &CacheMount,
-    id: NodeId,
-    mounts: &mut Mounts,
-) -> Result<(), Error> {
+async fn cache_mount(exec: &Arc<Executor>, cache: &CacheMount, id: NodeId, mounts: &mut Mounts) -> Result<(), Error> {
     let name = format!("{}\0{}", cache.id, cache.from.is_some());
     if cache.sharing == Sharing::Locked {
         let lock = {
@@ -268,11 +271,7 @@ async fn cache_mount(
         store.cache_mount(&name, private, fresh, seed, owner, mode)
     })
     .await?;
-    mounts.list.push(sandbox::Mount::Bind {
-        source: folder,
-        target: cache.target.clone(),
-        read_only: cache.read_only,
-    });
+    mounts.list.push(sandbox::Mount::Bind { source: folder, target: cache.target.clone(), read_only: cache.read_only });
     Ok(())
 }
 

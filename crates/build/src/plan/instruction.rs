@@ -1,12 +1,15 @@
 //! Instructions to nodes: what each needs, and what it leaves in the stage.
 
-use archipel_dockerfile::{self as dockerfile, AddSource, AddStep, CopyStep, Instruction, Mount, Network, RunStep, Span};
+use archipel_dockerfile::{
+    self as dockerfile, AddSource, AddStep, CopyStep, Instruction, Mount, Network, RunStep, Span,
+};
 use archipel_oci::Platform;
 
 use super::metadata;
 use super::stage::{DEFAULT_PATH, Planner, Stage, State, Walk};
 use super::{
-    CacheMount, CopyOp, Item, MakeDirOp, MountOp, NetworkMode, Node, NodeId, Op, RunOp, SecretMount, Sharing, Source, Step,
+    CacheMount, CopyOp, Item, MakeDirOp, MountOp, NetworkMode, Node, NodeId, Op, RunOp, SecretMount, Sharing, Source,
+    Step,
 };
 use crate::tree::Selection;
 use crate::{Error, How};
@@ -107,7 +110,8 @@ impl Planner<'_> {
             env.push((name.into(), value.into()));
         }
         if let Some(device) = run.devices.iter().find(|device| device.required) {
-            let message = format!("device {} is required and not available: CDI devices are not supported yet", device.name);
+            let message =
+                format!("device {} is required and not available: CDI devices are not supported yet", device.name);
             return Err(self.error("no-device", message, span));
         }
         let given = |name: &str| self.request.build_args.iter().rev().find(|(known, _)| known == name);
@@ -153,10 +157,13 @@ impl Planner<'_> {
             }
             Mount::Cache(cache) => {
                 let from = match &cache.from {
-                    Some(from) => Some((self.source(walk, stage.index, from, false, span).await?, cache.source.clone())),
+                    Some(from) => {
+                        Some((self.source(walk, stage.index, from, false, span).await?, cache.source.clone()))
+                    }
                     None => None,
                 };
-                let namespace = self.request.build_args.iter().rev().find(|(name, _)| name == "BUILDKIT_CACHE_MOUNT_NS");
+                let namespace =
+                    self.request.build_args.iter().rev().find(|(name, _)| name == "BUILDKIT_CACHE_MOUNT_NS");
                 let id = namespace.map_or_else(|| cache.id.clone(), |(_, space)| format!("{space}/{}", cache.id));
                 MountOp::Cache(CacheMount {
                     id,

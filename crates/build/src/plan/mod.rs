@@ -107,13 +107,24 @@ pub(crate) enum NetworkMode {
 /// `RUN --mount`.
 #[derive(Debug)]
 pub(crate) enum MountOp {
-    Bind { from: Source, source: String, target: String, writable: bool },
+    Bind {
+        from: Source,
+        source: String,
+        target: String,
+        writable: bool,
+    },
     Cache(CacheMount),
-    Tmpfs { target: String, size: Option<u64> },
+    Tmpfs {
+        target: String,
+        size: Option<u64>,
+    },
     Secret(SecretMount),
     Ssh(SshMount),
     /// A file of the instruction itself: the script of a heredoc with a shebang.
-    Script { target: String, content: String },
+    Script {
+        target: String,
+        content: String,
+    },
 }
 
 /// `--mount=type=cache`.
@@ -307,10 +318,24 @@ impl std::fmt::Debug for Identity<'_> {
             Op::Copy(c) => write!(
                 f,
                 "{:?}",
-                (&c.items, &c.dest, &c.chown, &c.chmod, &c.selection, c.unpack_paths, c.unpack_urls, &c.checksum, c.link)
+                (
+                    &c.items,
+                    &c.dest,
+                    &c.chown,
+                    &c.chmod,
+                    &c.selection,
+                    c.unpack_paths,
+                    c.unpack_urls,
+                    &c.checksum,
+                    c.link
+                )
             ),
             Op::Run(r) => {
-                write!(f, "{:?}", (&r.argv, &r.env, &r.hidden_env, &r.cwd, &r.user, r.network, r.insecure, &r.hostname))?;
+                write!(
+                    f,
+                    "{:?}",
+                    (&r.argv, &r.env, &r.hidden_env, &r.cwd, &r.user, r.network, r.insecure, &r.hostname)
+                )?;
                 for mount in &r.mounts {
                     match mount {
                         MountOp::Bind { source, target, writable, .. } => write!(f, "{source:?}{target:?}{writable}")?,

@@ -32,7 +32,8 @@ impl Planner<'_> {
                     return Ok(Source::Root(Root::Scratch));
                 }
                 let reference: Reference = name.parse().map_err(|e| {
-                    let message = format!("--from={name} is neither a stage nor an image: invalid reference format: {e}");
+                    let message =
+                        format!("--from={name} is neither a stage nor an image: invalid reference format: {e}");
                     self.error("invalid-reference", message, span)
                 })?;
                 Ok(Source::Root(Root::Image(self.image(&reference, &platform).await?)))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use archipel_dockerfile::{self as dockerfile, Diagnostic, Globals, Instruction, Scope, Severity};
 use archipel_oci::{ImageConfig, Platform, Reference};
 
-use super::{Node, NodeId, Planned, Plan, Root, Source, StageResult, Step};
+use super::{Node, NodeId, Plan, Planned, Root, Source, StageResult, Step};
 use crate::context::{Loaded, Tree};
 use crate::engine::warn;
 use crate::epoch::{self, Epoch};
@@ -112,8 +112,7 @@ impl<'a> Planner<'a> {
         let mut targets = Vec::new();
         let mut epoch = None;
         for platform in platforms {
-            let automatic =
-                dockerfile::automatic_args(&Platform::host(), &platform, self.request.target.as_deref());
+            let automatic = dockerfile::automatic_args(&Platform::host(), &platform, self.request.target.as_deref());
             let globals = self.dockerfile.globals(automatic, &self.request.build_args).map_err(|e| self.wrong(e))?;
             epoch = epoch::wanted(self.request, &self.dockerfile, &globals)?;
             let mut walk = Walk { platform: platform.clone(), globals, states: HashMap::new() };
@@ -247,9 +246,9 @@ impl<'a> Planner<'a> {
             let message = format!("empty platform value from expression {}", word.value);
             return Err(self.error("blank-platform", message, &word.span));
         }
-        text.parse::<Platform>().map(Platform::normalized).map_err(|e| {
-            self.error("invalid-platform", format!("failed to parse platform {text}: {e}"), &word.span)
-        })
+        text.parse::<Platform>()
+            .map(Platform::normalized)
+            .map_err(|e| self.error("invalid-platform", format!("failed to parse platform {text}: {e}"), &word.span))
     }
 
     /// An image; the first time that it is asked for is told.

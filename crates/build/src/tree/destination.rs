@@ -98,10 +98,8 @@ impl Destination {
         let (mode, (uid, gid)) = (self.mode(mode, false), self.ownership.owner.unwrap_or((0, 0)));
         let time = time.map_or(self.now, |seconds| Timespec { tv_sec: seconds, tv_nsec: 0 });
         let write = |file: &mut File| std::io::copy(content, file).map(drop);
-        self.create(&target, mode, (uid, gid), time, write).map_err(|e| Error::Io {
-            what: format!("write {}", Path::new("/").join(&target).display()),
-            source: e,
-        })
+        self.create(&target, mode, (uid, gid), time, write)
+            .map_err(|e| Error::Io { what: format!("write {}", Path::new("/").join(&target).display()), source: e })
     }
 
     /// Where a single file goes: into `dest` if that is a directory or must become one, else to `dest`.

@@ -8,9 +8,9 @@ use archipel_dockerfile::{IgnoreFile, glob_match};
 use rustix::fs::{AtFlags, Stat, statat};
 use rustix::io::Errno;
 
+use super::View;
 use super::view::{Place, is_dir, is_link, parts};
 use super::walk::{Entry, Verdict, names, walk};
-use super::View;
 use crate::Error;
 
 /// What the instruction says.

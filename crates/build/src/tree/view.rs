@@ -46,7 +46,9 @@ impl View {
 
     /// Whether the ignore file leaves a path out.
     pub(crate) fn ignores(&self, path: &Path) -> bool {
-        self.ignore.as_ref().is_some_and(|ignore| !path.as_os_str().is_empty() && ignore.matches(&path.to_string_lossy()))
+        self.ignore
+            .as_ref()
+            .is_some_and(|ignore| !path.as_os_str().is_empty() && ignore.matches(&path.to_string_lossy()))
     }
 
     /// Whether nothing below a directory that is left out can be let in again.

@@ -48,9 +48,7 @@ impl Scope {
             }
             Op::StopSignal(word) => Step::StopSignal(self.stop_signal(word)?),
             Op::User(word) => Step::User(self.expand(word)?),
-            Op::Volume(words) => {
-                Step::Volume(words.iter().map(|word| self.expand(word)).collect::<Result<_, _>>()?)
-            }
+            Op::Volume(words) => Step::Volume(words.iter().map(|word| self.expand(word)).collect::<Result<_, _>>()?),
             Op::Workdir(word) => Step::Workdir(self.change_dir(word)?),
         })
     }

@@ -10,8 +10,23 @@ use crate::{number, path};
 const TYPES: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
 const SHARING: [&str; 3] = ["shared", "private", "locked"];
 const KEYS: [&str; 17] = [
-    "type", "from", "source", "src", "target", "dst", "destination", "readonly", "ro", "readwrite", "rw", "id", "sharing",
-    "required", "size", "mode", "uid",
+    "type",
+    "from",
+    "source",
+    "src",
+    "target",
+    "dst",
+    "destination",
+    "readonly",
+    "ro",
+    "readwrite",
+    "rw",
+    "id",
+    "sharing",
+    "required",
+    "size",
+    "mode",
+    "uid",
 ];
 
 /// The options of one mount, as they come.
@@ -60,12 +75,9 @@ impl Scope {
         }
         let place = here(target.as_deref().unwrap_or_default());
         Ok(match options.kind.as_str() {
-            "bind" => Mount::Bind(BindMount {
-                from,
-                source,
-                target: place,
-                writable: !options.read_only.unwrap_or(true),
-            }),
+            "bind" => {
+                Mount::Bind(BindMount { from, source, target: place, writable: !options.read_only.unwrap_or(true) })
+            }
             "cache" => Mount::Cache(CacheMount {
                 id: match options.id.filter(|id| !id.is_empty()) {
                     Some(id) => id,
@@ -181,7 +193,8 @@ impl Options {
             }
             "mode" => {
                 let mode = u32::from_str_radix(&value, 8).ok().filter(|mode| *mode <= 0o7777);
-                self.mode = Some(mode.ok_or_else(|| wrong(format!("invalid value {value} for mode")).help("it is octal"))?);
+                self.mode =
+                    Some(mode.ok_or_else(|| wrong(format!("invalid value {value} for mode")).help("it is octal"))?);
             }
             "uid" => self.uid = Some(id(&value)?),
             _ => self.gid = Some(id(&value)?),

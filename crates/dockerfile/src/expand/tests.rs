@@ -106,13 +106,19 @@ fn proxies_are_not_seen() {
 
 #[test]
 fn what_mounts_mean() {
-    let mounts = |flags: &str| match steps_of(&format!("FROM x\nARG T=/t\nRUN {flags} true"), &[]).map(|mut s| s.pop()) {
+    let mounts = |flags: &str| match steps_of(&format!("FROM x\nARG T=/t\nRUN {flags} true"), &[]).map(|mut s| s.pop())
+    {
         Ok(Some(Step::Run(run))) => Ok(run.mounts),
         Ok(_) => panic!(),
         Err(e) => Err(e),
     };
-    let Mount::Cache(cache) = mounts("--mount=type=cache,target=$T,sharing=locked,uid=7").unwrap().remove(0) else { panic!() };
-    assert_eq!((cache.id.as_str(), cache.target.as_str(), cache.sharing, cache.uid), ("/t", "/t", Sharing::Locked, Some(7)));
+    let Mount::Cache(cache) = mounts("--mount=type=cache,target=$T,sharing=locked,uid=7").unwrap().remove(0) else {
+        panic!()
+    };
+    assert_eq!(
+        (cache.id.as_str(), cache.target.as_str(), cache.sharing, cache.uid),
+        ("/t", "/t", Sharing::Locked, Some(7))
+    );
     let Mount::Bind(bind) = mounts("--mount=target=sub,source=../a,rw").unwrap().remove(0) else { panic!() };
     assert_eq!((bind.source.as_str(), bind.target.as_str(), bind.writable), ("/a", "/w/sub", true));
     let Mount::Secret(secret) = mounts("--mount=type=secret,id=k").unwrap().remove(0) else { panic!() };

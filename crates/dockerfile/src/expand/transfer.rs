@@ -117,9 +117,10 @@ fn checksum_fits(text: &str, word: &Word, sources: &[AddSource]) -> Result<(), D
                 Err(wrong(format!("{what}: {text}")).help("write --checksum=sha256: and 64 hexadecimal digits"))
             }
         },
-        AddSource::Git(_) if text.len() >= 4 && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) => Ok(()),
-        AddSource::Git(_) => {
-            Err(wrong(format!("invalid checksum {text:?}")).help("for a repository it is a commit, or its beginning, in hexadecimal"))
+        AddSource::Git(_) if text.len() >= 4 && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            Ok(())
         }
+        AddSource::Git(_) => Err(wrong(format!("invalid checksum {text:?}"))
+            .help("for a repository it is a commit, or its beginning, in hexadecimal")),
     }
 }

@@ -28,7 +28,8 @@ impl Raw<'_, '_> {
             CommandLine::Exec(strings) if !strings.is_empty() => Some(Op::Shell(strings)),
             CommandLine::Shell(line) if !line.value.is_empty() => {
                 let help = "write SHELL [\"/bin/sh\", \"-c\"]";
-                self.error("shell-not-json", "SHELL requires the arguments to be in JSON form", line.span).help = Some(help.into());
+                self.error("shell-not-json", "SHELL requires the arguments to be in JSON form", line.span).help =
+                    Some(help.into());
                 None
             }
             _ => {

@@ -29,14 +29,16 @@ impl Raw<'_, '_> {
                 self.ignore_flags();
                 if !command.is_empty() {
                     let help = "remove what follows NONE, or write HEALTHCHECK CMD command";
-                    self.error("too-many-arguments", "HEALTHCHECK NONE takes no arguments", command.span()).help = Some(help.into());
+                    self.error("too-many-arguments", "HEALTHCHECK NONE takes no arguments", command.span()).help =
+                        Some(help.into());
                 }
                 Some(Op::Healthcheck(Healthcheck { test: vec!["NONE".into()], ..Healthcheck::default() }))
             }
             "CMD" => self.check_command(command),
             other => {
                 let message = format!("unknown type {other:?} in HEALTHCHECK (try CMD)");
-                self.error("unknown-healthcheck", message, kind.span()).help = Some("write HEALTHCHECK CMD command".into());
+                self.error("unknown-healthcheck", message, kind.span()).help =
+                    Some("write HEALTHCHECK CMD command".into());
                 None
             }
         }

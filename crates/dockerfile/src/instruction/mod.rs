@@ -310,7 +310,8 @@ impl Raw<'_, '_> {
     /// Says that something is missing, and how it is written.
     fn missing(&mut self, what: &str, form: &str) {
         let (keyword, span) = (self.keyword, self.whole.span());
-        self.error("missing-argument", format!("{keyword} requires {what}"), span).help = Some(format!("write {keyword} {form}"));
+        self.error("missing-argument", format!("{keyword} requires {what}"), span).help =
+            Some(format!("write {keyword} {form}"));
     }
 
     /// The rest of the line as one word.

@@ -18,8 +18,8 @@ impl Raw<'_, '_> {
         let (name, _) = self.rest.split_blank();
         match Keyword::parse(name.text()) {
             Some(Keyword::Onbuild) => {
-                self.error("chained-onbuild", "chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed", name.span()).help =
-                    Some("write the second ONBUILD in a Dockerfile of its own".into());
+                self.error("chained-onbuild", "chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed", name.span())
+                    .help = Some("write the second ONBUILD in a Dockerfile of its own".into());
                 return None;
             }
             Some(keyword @ (Keyword::Maintainer | Keyword::From)) => {

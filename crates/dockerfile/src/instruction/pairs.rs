@@ -24,7 +24,8 @@ impl Raw<'_, '_> {
                     pairs.push(Pair { name: name.spanned(), value: value.spanned(), legacy: false });
                 }
                 None => {
-                    let message = format!("syntax error: can't find = in {:?}, it must be of the form name=value", word.text());
+                    let message =
+                        format!("syntax error: can't find = in {:?}, it must be of the form name=value", word.text());
                     let help = "quote a value that has blanks in it: name=\"two words\"";
                     self.error("missing-equals", message, word.span()).help = Some(help.into());
                 }

@@ -20,7 +20,8 @@ impl Raw<'_, '_> {
                 "host" => Network::Host,
                 "none" => Network::None,
                 other => {
-                    let wrong = Diagnostic::error("invalid-network", format!("invalid network mode {other:?}"), value.span);
+                    let wrong =
+                        Diagnostic::error("invalid-network", format!("invalid network mode {other:?}"), value.span);
                     self.found.push(wrong.propose(other, ["default", "host", "none"]));
                     Network::Default
                 }
@@ -32,7 +33,8 @@ impl Raw<'_, '_> {
                 "insecure" => true,
                 "sandbox" => false,
                 other => {
-                    let wrong = Diagnostic::error("invalid-security", format!("security {other:?} is not valid"), value.span);
+                    let wrong =
+                        Diagnostic::error("invalid-security", format!("security {other:?} is not valid"), value.span);
                     self.found.push(wrong.propose(other, ["insecure", "sandbox"]));
                     false
                 }
@@ -66,7 +68,8 @@ impl Raw<'_, '_> {
         let from = fields.iter().rev().find(|(key, _)| key == "from").and_then(|(_, value)| value.clone());
         if from.as_deref().is_some_and(|from| from.find('$').is_some_and(|at| at + 1 < from.len())) {
             let help = "define a stage for it with FROM, where ARGs from before the first FROM can be used, and mount from that stage";
-            self.error("variable-in-from", "'from' doesn't support variable expansion", flag.span.clone()).help = Some(help.into());
+            self.error("variable-in-from", "'from' doesn't support variable expansion", flag.span.clone()).help =
+                Some(help.into());
         }
         Some(MountFlag { fields, from: from.filter(|from| !from.is_empty()), span: flag.span })
     }
@@ -82,7 +85,11 @@ impl Raw<'_, '_> {
                 ("required", None) => device.required = true,
                 ("required", Some(value)) => match crate::number::boolean(value) {
                     Some(required) => device.required = required,
-                    None => drop(self.error("invalid-device", format!("invalid value for required: {value}"), flag.span.clone())),
+                    None => drop(self.error(
+                        "invalid-device",
+                        format!("invalid value for required: {value}"),
+                        flag.span.clone(),
+                    )),
                 },
                 ("name", Some(_)) if !device.name.is_empty() => {
                     let message = format!("device name already set to {}", device.name);

@@ -11,9 +11,17 @@ impl Variables for HashMap<&str, &str> {
 }
 
 fn variables() -> HashMap<&'static str, &'static str> {
-    [("PWD", "/home"), ("SHELL", "bash"), ("NULL", ""), ("KO", "한국어"), ("P", "/usr/local/bin/x.tar.gz"), ("S", "foobarbaz"), ("M", "a\nb")]
-        .into_iter()
-        .collect()
+    [
+        ("PWD", "/home"),
+        ("SHELL", "bash"),
+        ("NULL", ""),
+        ("KO", "한국어"),
+        ("P", "/usr/local/bin/x.tar.gz"),
+        ("S", "foobarbaz"),
+        ("M", "a\nb"),
+    ]
+    .into_iter()
+    .collect()
 }
 
 fn expand(word: &str) -> Result<String, String> {
