@@ -4,7 +4,7 @@
 # shared with every other build), and a warning is an error.
 
 RUN_PACKAGES  := gcc libc6-dev qemu-user-static uidmap
-TEST_PACKAGES := $(RUN_PACKAGES) chromium fonts-dejavu-core git skopeo buildah podman docker-registry crun netavark fuse-overlayfs slirp4netns
+TEST_PACKAGES := $(RUN_PACKAGES) chromium fonts-dejavu-core git openssl python3 skopeo buildah podman docker-registry crun netavark fuse-overlayfs slirp4netns
 CONF_PACKAGES := $(TEST_PACKAGES) python3-yaml openssh-client zstd mmdebstrap
 NEXTEST       := 0.9.143
 
@@ -40,7 +40,7 @@ demo-pipeline: deps-run ## Run three GitLab pipelines that were written for Dock
 
 test: deps ## Formatting, lints and every test
 	cargo fmt --all --check
-	$(CHECKED) cargo xtask bases target/bases --only busybox
+	$(CHECKED) cargo xtask bases target/bases
 	$(CHECKED) cargo build --package archipel
 	$(if $(SHARED_CASES),scripts/conformance.sh $(CHECKED_ARCHIPEL) target/bases $(CASES),\
 	  @echo "No ../shared/conformance beside this checkout: its cases are not run.")

@@ -1,11 +1,12 @@
 //! What this machine can do, for tests that need more than a file system.
 
 use std::env;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Ends the test, with a printed reason, where the machine lacks something: `userns` (user namespaces), `qemu` (emulators
-/// that a user namespace can register), or a program (`skopeo`, `"docker-registry"`). Where `CI=true` the test fails instead:
+/// that a user namespace can register), `port443` (that of HTTPS, on loopback), or a program (`skopeo`, `"docker-registry"`). Where `CI=true` the test fails instead:
 /// there, nothing may go untested unseen.
 #[macro_export]
 macro_rules! requires {
@@ -41,6 +42,7 @@ fn missing(need: &str) -> Option<String> {
             (!unshare("mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc"))
                 .then(|| "no binfmt_misc in user namespaces (Linux before 6.7)".into())
         }
+        "port443" => TcpListener::bind("127.0.0.1:443").err().map(|e| format!("port 443 cannot be listened on: {e}")),
         program => (!in_path(program)).then(|| format!("no {program}")),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -237,4 +237,26 @@ fn a_preview_shows_no_secrets() {
         archipel.command(["ci", "list"]).current_dir(&dir).output().unwrap().stdout,
         b"JOB     STAGE   WHEN         AFTER\nbuild   test    on success   nothing\n"
     );
+}
+
+#[test]
+fn needs_qemu_three_pipelines_for_docker_in_docker_run_as_they_are() {
+    // They load something from github.com, and so from port 443 of whoever stands for it.
+    requires!(userns, qemu, port443, git, openssl, python3, skopeo, podman);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/demo-pipeline.sh");
+    let golang = archipel_testkit::bases("golang");
+    let home = archipel_testkit::TempHome::new();
+    let copied = home.path().join("bases");
+    fs::create_dir(&copied).unwrap();
+    for image in ["golang", "busybox"] {
+        std::os::unix::fs::symlink(golang.with_file_name(image), copied.join(image)).unwrap();
+    }
+    let mut demo = Command::new("sh");
+    demo.arg(script).arg(env!("CARGO_BIN_EXE_archipel")).arg(&copied).env("PEERS", "1");
+    let output = demo.output().unwrap();
+    let log = plain(&String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "{log}{}", String::from_utf8_lossy(&output.stderr));
+    for part in ["podman: arm64", "Architecture: arm", "the token is not in a log"] {
+        assert!(log.contains(part), "no {part:?} in\n{log}");
+    }
 }
