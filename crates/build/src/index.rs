@@ -22,6 +22,8 @@ use crate::{Engine, Error, Sink};
 
 /// An index within an index within an index is more than anybody has.
 const MAX_DEPTH: usize = 3;
+/// More manifests than the largest index has.
+const MAX_MANIFESTS: usize = 2000;
 /// The largest image config that is read. Real ones have some kilobytes.
 const MAX_CONFIG: u64 = 8 * 1024 * 1024;
 /// The annotation by which an attestation says what it is about.
@@ -197,8 +199,7 @@ impl Engine {
             None => self.client.resolve(reference).await?,
         };
         let manifest = self.manifest(reference, &found).await?;
-        let mut entries = Vec::new();
-        self.flatten(reference, manifest.clone(), None, &mut entries).await?;
+        let entries = self.flatten(reference, manifest.clone()).await?;
         Ok(IndexSource { reference: reference.clone(), manifest, entries })
     }
 
@@ -216,45 +217,50 @@ impl Engine {
         }
     }
 
-    /// Adds what a manifest is, or what is in it. `said` is what the index above says of it.
-    async fn flatten(
-        &self,
-        reference: &Reference,
-        top: RawManifest,
-        said: Option<Descriptor>,
-        entries: &mut Vec<IndexEntry>,
-    ) -> Result<(), Error> {
-        let mut todo = vec![(top, said, 0)];
-        while let Some((raw, said, depth)) = todo.pop() {
+    /// What a manifest is as members of an index, or what is in it.
+    async fn flatten(&self, reference: &Reference, top: RawManifest) -> Result<Vec<IndexEntry>, Error> {
+        let mut entries = Vec::new();
+        let mut todo = vec![(top.descriptor(), Some(top), 0)];
+        let mut seen = 0;
+        while let Some((said, raw, depth)) = todo.pop() {
+            seen += 1;
+            if seen > MAX_MANIFESTS {
+                return Err(Error::Request(format!("{} has too many children", reference.familiar())));
+            }
+            let origin = reference.with_digest(said.digest.clone());
+            let is_member = media_type::is_manifest(&said.media_type);
+            if raw.is_none() && is_member && (said.platform.is_some() || is_attestation(&said)) {
+                entries.push(IndexEntry { descriptor: said, origin });
+                continue;
+            }
+            let raw = match raw {
+                Some(raw) => raw,
+                None => self.manifest(reference, &said).await?,
+            };
             match parse(reference, &raw)? {
                 Document::Manifest(manifest) => {
-                    let descriptor = self.describe(reference, &raw, &manifest, said).await?;
-                    let origin = reference.with_digest(raw.digest().clone());
+                    let descriptor = self.describe(reference, &manifest, said).await?;
                     entries.push(IndexEntry { descriptor, origin });
                 }
                 Document::Index(_) if depth == MAX_DEPTH => {
                     return Err(Error::Request(format!("{reference} has indexes within indexes within indexes")));
                 }
+                // The last is taken first.
                 Document::Index(index) => {
-                    // The last is taken first.
-                    for child in index.manifests.into_iter().rev() {
-                        let raw = self.manifest(reference, &child).await?;
-                        todo.push((raw, Some(child), depth + 1));
-                    }
+                    todo.extend(index.manifests.into_iter().rev().map(|child| (child, None, depth + 1)));
                 }
             }
         }
-        Ok(())
+        Ok(entries)
     }
 
+    /// What an index should say of a manifest that stands alone: its config knows.
     async fn describe(
         &self,
         reference: &Reference,
-        raw: &RawManifest,
         manifest: &Manifest,
-        said: Option<Descriptor>,
+        mut descriptor: Descriptor,
     ) -> Result<Descriptor, Error> {
-        let mut descriptor = said.unwrap_or_else(|| raw.descriptor());
         if descriptor.platform.is_some() || is_attestation(&descriptor) {
             return Ok(descriptor);
         }
@@ -301,8 +307,8 @@ impl Engine {
             }
         };
         let mut parts = Parts::new();
-        for IndexEntry { descriptor, origin } in entries {
-            let raw = self.manifest(origin, descriptor).await?;
+        let raws = try_join_all(entries.iter().map(|entry| self.manifest(&entry.origin, &entry.descriptor))).await?;
+        for (raw, IndexEntry { origin, .. }) in raws.into_iter().zip(entries) {
             if let Document::Manifest(manifest) = parse(origin, &raw)? {
                 for blob in blobs_of(&manifest) {
                     let place = || -> Blob { self.stored_blob(blob.clone(), Some(origin)) };

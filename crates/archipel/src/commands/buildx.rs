@@ -12,7 +12,7 @@ use crate::environment::Environment;
 use crate::errors::{Error, status};
 use crate::flags::{csv, value};
 use crate::render::{self, diagnostic, table, template};
-use crate::surface::{BUILDKIT_VERSION, BUILDX_VERSION};
+use crate::surface::{BUILDKIT_VERSION, BUILDX_VERSION, Surface};
 
 /// Docker's builder
 #[derive(Debug, clap::Args)]
@@ -146,7 +146,7 @@ impl Args {
 }
 
 /// Does it.
-pub(super) fn run(args: Args, environment: &Environment) -> Result<u8, Error> {
+pub(super) fn run(args: Args, surface: Surface, environment: &Environment) -> Result<u8, Error> {
     let mut builders = Builders::read(environment)?;
     let named = args.builder.as_deref().or(environment.builder());
     builders.check(named)?;
@@ -180,8 +180,10 @@ pub(super) fn run(args: Args, environment: &Environment) -> Result<u8, Error> {
             render::print(&format!("archipel/buildx {BUILDX_VERSION} archipel-{version}\n"))?;
         }
         Command::Imagetools(command) => return imagetools::run(command, environment),
-        // Taken away by `plain`.
-        Command::Build(_) | Command::Du(_) | Command::Prune(_) => {}
+        // Those that have a shorter name.
+        command @ (Command::Build(_) | Command::Du(_) | Command::Prune(_)) => {
+            return Args { command, ..args }.plain().run(surface, environment);
+        }
     }
     Ok(status::OK)
 }

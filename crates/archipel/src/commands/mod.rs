@@ -138,7 +138,7 @@ impl Command {
 
     /// Does it; the exit status.
     pub(crate) fn run(self, surface: Surface, environment: &Environment) -> Result<u8, Error> {
-        match self.plain() {
+        match self {
             Self::Build(args) => build::run(*args, environment),
             Self::Run(args) => run::run(*args, environment),
             Self::Pull(args) => pull::run(args, environment),
@@ -158,10 +158,12 @@ impl Command {
             Self::Info(args) => info::run(&args, surface, environment),
             Self::Doctor(args) => doctor::run(&args, environment),
             Self::Version(args) => version::run(&args, surface),
-            Self::Buildx(args) => buildx::run(args, environment),
+            Self::Buildx(args) => buildx::run(args, surface, environment),
             Self::Manifest(command) => manifest::run(command, environment),
-            // These are what `plain` takes away.
-            Self::Image(_) | Self::Container(_) | Self::System(_) | Self::Builder(_) => Ok(crate::errors::status::OK),
+            Self::Image(command) => Self::from(command).run(surface, environment),
+            Self::Container(command) => Self::from(command).run(surface, environment),
+            Self::System(command) => Self::from(command).run(surface, environment),
+            Self::Builder(command) => Self::from(command).run(surface, environment),
         }
     }
 }
