@@ -116,6 +116,9 @@ fn help_of_build() {
               How many steps run at once [default: one per processor]
           --call <build|check|outline|targets[,format=json]>
               Do not build: check the Dockerfile, or list its stages or arguments
+          --explain[=<text|json>]
+              Do not build: print the steps, where and how each would run, and what its cache key
+              depends on [possible values: text, json]
           --check
               Short for --call=check
           --cache-from <CACHE>
@@ -205,7 +208,7 @@ fn configuration_that_is_wrong_is_shown() {
     archipel.home.write_config("[registry.\"docker.io\"]\nmirors = [\"127.0.0.1:1\"]\n");
     insta::assert_snapshot!(transcript(&archipel, &archipel.run(["pull", "busybox"])), @r#"
     $ archipel pull busybox
-    error: unknown field `mirors`, expected one of `mirrors`, `http`, `insecure`, `ca`, `keypair`
+    error: unknown field `mirors`, expected one of `mirrors`, `location`, `http`, `insecure`, `ca`, `keypair`
      --> [HOME]/config.toml:2:1
       |
     2 | mirors = ["[REGISTRY]"]

@@ -70,11 +70,18 @@ fn needs_userns_a_step_that_fails_is_shown_with_its_last_words() {
         "base=oci-layout://base",
         "c",
     ]);
-    insta::assert_snapshot!(transcript(&archipel, &failed), @r"
+    insta::assert_snapshot!(transcript(&archipel, &failed), @r#"
     $ archipel build --progress quiet --platform linux/amd64 --build-context base=oci-layout://base c
-    error: build context `base`: an OCI layout (base) as context is not supported yet; copy it to a registry
-    [exit 2]
-    ");
+    ------
+    no rule to make target
+    ------
+    error: [stage-0 2/2] RUN make on linux/amd64: process "/bin/sh -c make" did not complete successfully: exit code: 2
+     --> Dockerfile:2:1
+      |
+    2 | RUN make
+      | ^^^^^^^^
+    [exit 1]
+    "#);
 }
 
 #[test]
