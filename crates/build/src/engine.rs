@@ -47,8 +47,10 @@ pub struct Built {
 pub struct BuiltPlatform {
     /// Which.
     pub platform: Platform,
-    /// How its RUN steps ran.
+    /// How its RUN steps ran, or would have run.
     pub how: How,
+    /// Whether nothing had to be done for it: a cache had every step.
+    pub cached: bool,
     /// Seconds from the build's start until this platform was done.
     pub seconds: f64,
     /// How many layers it has.
@@ -241,7 +243,18 @@ fn result(executor: &Executor, target: StageResult, begun: Instant) -> Result<Pl
     };
     let finished = top.map_or_else(|| begun.elapsed(), |output| output.at.duration_since(begun));
     let top = top.map(|output| output.snapshot.clone());
-    Ok(PlatformResult { platform: target.platform, config, layers, how: target.how, finished, base: target.base, top })
+    let needed = executor.plan.below(&target.root);
+    let cached = !needed.is_empty() && needed.into_iter().all(|n| executor.output(NodeId(n)).is_ok_and(|o| o.cached));
+    Ok(PlatformResult {
+        platform: target.platform,
+        config,
+        layers,
+        how: target.how,
+        cached,
+        finished,
+        base: target.base,
+        top,
+    })
 }
 
 fn now() -> i64 {

@@ -88,7 +88,7 @@ fn output(step: StepId, is_error: bool, line: &[u8]) -> Value {
 
 fn platform(one: &archipel_build::BuiltPlatform) -> Value {
     json!({
-        "platform": one.platform.to_string(), "how": one.how, "seconds": one.seconds, "layers": one.layers,
+        "platform": one.platform.to_string(), "how": one.how, "cached": one.cached, "seconds": one.seconds, "layers": one.layers,
         "size": one.size, "digest": one.digest, "config": one.config,
     })
 }

@@ -13,6 +13,7 @@ pub(crate) fn table(built: &Built) -> String {
         .iter()
         .map(|one| {
             let how = match one.how {
+                _ if one.cached => "cached",
                 How::Native => "native",
                 How::Emulated => "emulated",
                 How::Assembled => "assembled",
@@ -50,6 +51,7 @@ pub(super) fn example() -> Built {
     let platform = |name: &str, how, seconds, text: &[u8]| archipel_build::BuiltPlatform {
         platform: name.parse().unwrap(),
         how,
+        cached: false,
         seconds,
         layers: 3,
         size: 12_345_678,

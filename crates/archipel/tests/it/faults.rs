@@ -58,6 +58,21 @@ fn needs_userns_a_failing_run_shows_its_last_lines_and_its_status() {
 }
 
 #[test]
+fn needs_qemu_a_crash_under_emulation_is_tried_again_once() {
+    requires!(userns, qemu);
+    let registry = OwnRegistry::start();
+    let archipel = with_busybox(registry.address());
+    // 139 is how a shell says that what it ran was killed by SIGSEGV.
+    let crash = "FROM busybox\nRUN --mount=type=cache,id=crash,target=/c [ -e /c/twice ] || \
+                 { [ -e /c/once ] && touch /c/twice || touch /c/once; exit 139; }\n";
+    let dir = dir(&archipel, crash);
+    let build = ["build", "--platform", "linux/arm64", "--progress", "plain", &dir];
+    let error = archipel.run(build).fails(1);
+    assert!(error.contains("tried once more") && error.contains("often QEMU's doing"), "{error}");
+    archipel.ok(build);
+}
+
+#[test]
 fn needs_userns_killed_at_any_point_a_build_leaves_a_store_that_works() {
     requires!(userns);
     let registry = OwnRegistry::start();

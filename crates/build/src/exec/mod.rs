@@ -35,6 +35,8 @@ pub(crate) struct Output {
     pub(crate) snapshot: SnapshotId,
     /// Seconds since 1970 when it was made; the same again when it comes from the cache.
     pub(crate) created: i64,
+    /// Whether a cache had it.
+    pub(crate) cached: bool,
     /// When it was there.
     pub(crate) at: Instant,
 }
@@ -101,14 +103,14 @@ impl Executor {
         if !node.no_cache
             && let Some(record) = self.engine.store.cached(&key)?
         {
-            self.finish(id, key, record);
+            self.finish(id, key, record, true);
             return Ok(true);
         }
         if !node.no_cache
             && let Some(record) = self.imported(&key, &node.root).await?
         {
             self.engine.store.remember(&key, &record)?;
-            self.finish(id, key, record);
+            self.finish(id, key, record, true);
             return Ok(true);
         }
         let parent = self.materialize(&node.root).await?;
@@ -120,12 +122,12 @@ impl Executor {
         }
         let record = Record { snapshot: made, created: self.now };
         self.engine.store.remember(&key, &record)?;
-        self.finish(id, key, record);
+        self.finish(id, key, record, false);
         Ok(false)
     }
 
-    fn finish(&self, id: NodeId, key: Digest, record: Record) {
-        let output = Output { key, snapshot: record.snapshot, created: record.created, at: Instant::now() };
+    fn finish(&self, id: NodeId, key: Digest, record: Record, cached: bool) {
+        let output = Output { key, snapshot: record.snapshot, created: record.created, cached, at: Instant::now() };
         // A node runs once, so nothing is there yet.
         let _ = self.outputs[id.0].set(output);
     }

@@ -12,11 +12,12 @@ use archipel_dockerfile::SshMount;
 
 use super::mount::Opened;
 use super::{Executor, blocking};
+use crate::engine::warn;
 use crate::event::Stream;
 use crate::plan::{CacheMount, MountOp, NetworkMode, NodeId, Op, RunOp, SecretMount, Sharing};
 use crate::request::SecretSource;
 use crate::ssh::Socket;
-use crate::{Error, Event};
+use crate::{Error, Event, How};
 
 /// How many lines of a failed step's output its error repeats.
 const TAIL_LINES: usize = 20;
@@ -26,6 +27,9 @@ const TAIL_WIDTH: usize = 2000;
 /// The mode of an agent's socket, and where it comes (reference: "RUN --mount=type=ssh").
 const SOCKET_MODE: u32 = 0o600;
 const SOCKET_TARGET: &str = "/run/buildkit/ssh_agent";
+
+/// SIGILL and SIGSEGV.
+const CRASHES: [i32; 2] = [4, 11];
 
 /// What a RUN step holds while it runs.
 struct Mounts {
@@ -60,12 +64,19 @@ pub(super) async fn run(
     let exec = executor.clone();
     blocking(move || {
         let Op::Run(op) = &exec.node(id).op else { return Ok(()) };
-        let draft = exec.engine.store.draft(parent.as_ref())?;
-        let request = request(&exec, op, &draft, &mounts);
-        let tail = execute(&exec, id, &request)?;
-        match tail {
-            None => draft.commit(&made).map(drop).map_err(Error::from),
-            Some((reason, tail)) => Err(exec.step_failed(id, reason, tail)),
+        let mut again = exec.node(id).how == How::Emulated;
+        loop {
+            let draft = exec.engine.store.draft(parent.as_ref())?;
+            let request = request(&exec, op, &draft, &mounts);
+            let Some(failure) = execute(&exec, id, &request)? else {
+                return draft.commit(&made).map(drop).map_err(Error::from);
+            };
+            // QEMU crashes now and then where the program under it is well; a program that is not crashes again.
+            if !(failure.crashed && std::mem::take(&mut again)) {
+                return Err(exec.step_failed(id, failure.reason, failure.tail));
+            }
+            let what = format!("{} crashed under emulation, and is tried once more", exec.node(id).name);
+            warn(&exec.sink.0, what);
         }
     })
     .await
@@ -99,8 +110,17 @@ fn request(exec: &Executor, op: &RunOp, draft: &Draft, mounts: &Mounts) -> sandb
     }
 }
 
-/// Runs the process to its end and passes on what it writes. Returns why it failed and the end of its output, if it did.
-fn execute(exec: &Arc<Executor>, id: NodeId, request: &sandbox::Request) -> Result<Option<(String, String)>, Error> {
+/// How a process failed.
+struct Failure {
+    reason: String,
+    /// The end of its output.
+    tail: String,
+    /// Killed for an invalid access or instruction; or a shell says so of what it ran.
+    crashed: bool,
+}
+
+/// Runs the process to its end and passes on what it writes. Returns how it failed, if it did.
+fn execute(exec: &Arc<Executor>, id: NodeId, request: &sandbox::Request) -> Result<Option<Failure>, Error> {
     let mut running = sandbox::spawn(request, Stdio::null(), Stdio::piped(), Stdio::piped())?;
     let killer = running.killer()?;
     let runtime = tokio::runtime::Handle::current();
@@ -130,7 +150,12 @@ fn execute(exec: &Arc<Executor>, id: NodeId, request: &sandbox::Request) -> Resu
         return Ok(None);
     }
     let tail = tail.lock().map(|tail| tail.text()).unwrap_or_default();
-    Ok(Some((describe(&exit, request, &exec.node(id).op), tail)))
+    let crashed = CRASHES.iter().any(|signal| exit.shell_code() == 128 + signal);
+    let mut reason = describe(&exit, request, &exec.node(id).op);
+    if crashed && exec.node(id).how == How::Emulated {
+        reason.push_str("; it crashed, which under emulation is often QEMU's doing: a newer one may help");
+    }
+    Ok(Some(Failure { reason, tail, crashed }))
 }
 
 fn describe(exit: &sandbox::Exit, request: &sandbox::Request, op: &Op) -> String {

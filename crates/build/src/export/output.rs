@@ -29,6 +29,7 @@ pub(crate) struct PlatformResult {
     /// Lowest first.
     pub(crate) layers: Vec<ResultLayer>,
     pub(crate) how: How,
+    pub(crate) cached: bool,
     /// Since the build's start.
     pub(crate) finished: Duration,
     pub(crate) base: Option<Arc<BaseImage>>,
@@ -259,6 +260,7 @@ fn built(results: &[PlatformResult], image: Option<&Image>) -> Vec<BuiltPlatform
         BuiltPlatform {
             platform: result.platform.clone(),
             how: result.how,
+            cached: result.cached,
             seconds: result.finished.as_secs_f64(),
             layers: result.layers.len(),
             size: member.map_or(0, |member| member.layers.iter().map(|layer| layer.size).sum()),

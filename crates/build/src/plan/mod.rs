@@ -253,6 +253,21 @@ impl Plan {
         id
     }
 
+    /// The nodes that a root needs, itself included, and those that they need.
+    pub(crate) fn below(&self, root: &Root) -> BTreeSet<usize> {
+        let mut open: Vec<usize> = match root {
+            Root::Node(id) => vec![id.0],
+            _ => Vec::new(),
+        };
+        let mut found = BTreeSet::new();
+        while let Some(n) = open.pop() {
+            if found.insert(n) {
+                open.extend(self.needs(NodeId(n)));
+            }
+        }
+        found
+    }
+
     /// The nodes that a node needs.
     pub(crate) fn needs(&self, id: NodeId) -> Vec<usize> {
         let node = &self.nodes[id.0];

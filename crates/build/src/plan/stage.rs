@@ -159,23 +159,9 @@ impl<'a> Planner<'a> {
 
     /// The slowest way in which anything ran that a root needs.
     fn how(&self, root: &Root) -> How {
-        let mut open: Vec<usize> = match root {
-            Root::Node(id) => vec![id.0],
-            _ => Vec::new(),
-        };
-        let mut seen = BTreeSet::new();
-        let mut how = How::Assembled;
-        while let Some(n) = open.pop() {
-            if seen.insert(n) {
-                how = match (how, self.plan.nodes[n].how) {
-                    (How::Emulated, _) | (_, How::Emulated) => How::Emulated,
-                    (How::Native, _) | (_, How::Native) => How::Native,
-                    _ => How::Assembled,
-                };
-                open.extend(self.plan.needs(NodeId(n)));
-            }
-        }
-        how
+        let all: Vec<How> = self.plan.below(root).into_iter().map(|n| self.plan.nodes[n].how).collect();
+        let slowest = [How::Emulated, How::Native].into_iter().find(|how| all.contains(how));
+        slowest.unwrap_or(How::Assembled)
     }
 
     /// A stage with all that it needs. Recursion in a box: ONBUILD triggers may name stages that nothing else names.

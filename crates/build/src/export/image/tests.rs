@@ -62,6 +62,7 @@ fn result(platform: &str, layers: Vec<ResultLayer>) -> PlatformResult {
         platform,
         layers,
         how: How::Assembled,
+        cached: false,
         finished: Duration::ZERO,
         base: None,
         top: None,
