@@ -134,6 +134,8 @@ pub enum Output {
         push: bool,
         /// Names beside `--tag`.
         names: Vec<Reference>,
+        /// `push-by-digest=true`: send it to the repositories of its names, and give it no tag there.
+        by_digest: bool,
         /// How layers are compressed, ...
         options: ImageOptions,
     },
@@ -157,11 +159,15 @@ pub enum Output {
     Local {
         /// The folder.
         dest: PathBuf,
+        /// `platform-split=`: a folder for each platform; as if by itself with several platforms.
+        split: Option<bool>,
     },
     /// `type=tar`: the files, in a tar.
     Tar {
         /// The file; `None` is standard output.
         dest: Option<PathBuf>,
+        /// As for [`Output::Local`].
+        split: Option<bool>,
     },
     /// `type=cacheonly`: nothing leaves the cache.
     CacheOnly,
@@ -176,6 +182,8 @@ pub struct ImageOptions {
     pub level: Option<i32>,
     /// `force-compression=true`: base layers too.
     pub force_compression: bool,
+    /// `oci-mediatypes=false`: Docker's types, for registries and runtimes that know no others.
+    pub docker_types: bool,
     /// `rewrite-timestamp=true`: clamp the times in layers to `SOURCE_DATE_EPOCH`.
     pub rewrite_timestamp: bool,
     /// `name=`, `annotation.KEY=`: as written.

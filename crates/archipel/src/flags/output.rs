@@ -9,11 +9,11 @@ use super::csv::{boolean, pairs};
 /// One `--output` as it was typed, read.
 pub(crate) fn parse(text: &str) -> Result<Output, String> {
     if text == "-" {
-        return Ok(Output::Tar { dest: None });
+        return Ok(Output::Tar { dest: None, split: None });
     }
     // docker: one field that is not a type is a folder to put the files in, whatever its name.
     if !text.contains(',') && !text.starts_with("type=") {
-        return Ok(Output::Local { dest: text.into() });
+        return Ok(Output::Local { dest: text.into(), split: None });
     }
     let mut fields = Fields::new(text)?;
     let Some(kind) = fields.take("type") else {
@@ -21,8 +21,11 @@ pub(crate) fn parse(text: &str) -> Result<Output, String> {
     };
     let dest = fields.take("dest");
     let output = match kind.as_str() {
-        "local" => Output::Local { dest: dest.ok_or("type=local needs dest=FOLDER")?.into() },
-        "tar" => Output::Tar { dest: file(dest) },
+        "local" => Output::Local {
+            dest: dest.ok_or("type=local needs dest=FOLDER")?.into(),
+            split: fields.boolean("platform-split")?,
+        },
+        "tar" => Output::Tar { dest: file(dest), split: fields.boolean("platform-split")? },
         "oci" => {
             let tar = fields.boolean("tar")?.unwrap_or(true);
             let dest = file(dest);
@@ -34,14 +37,24 @@ pub(crate) fn parse(text: &str) -> Result<Output, String> {
         // Without `dest` docker's archive goes into docker's own store; here that is our store.
         "docker" => match dest {
             Some(dest) => Output::Docker { dest: file(Some(dest)), options: fields.image_options()? },
-            None => Output::Image { push: false, names: fields.names()?, options: fields.image_options()? },
+            None => Output::Image {
+                push: false,
+                names: fields.names()?,
+                by_digest: false,
+                options: fields.image_options()?,
+            },
         },
         "image" | "registry" => {
             if dest.is_some() {
                 return Err(format!("type={kind} takes no dest="));
             }
             let push = fields.boolean("push")?.unwrap_or(kind == "registry");
-            Output::Image { push, names: fields.names()?, options: fields.image_options()? }
+            let by_digest = fields.boolean("push-by-digest")?.unwrap_or(false);
+            // The names of what is pushed by digest are canonical in any case.
+            if fields.boolean("name-canonical")? == Some(true) && !by_digest {
+                return Err("name-canonical=true is supported with push-by-digest=true only".into());
+            }
+            Output::Image { push, names: fields.names()?, by_digest, options: fields.image_options()? }
         }
         "cacheonly" => Output::CacheOnly,
         other => {
@@ -56,7 +69,10 @@ pub(crate) fn parse(text: &str) -> Result<Output, String> {
 
 /// Whether the bytes of a result go to standard output.
 pub(crate) fn writes_to_stdout(output: &Output) -> bool {
-    matches!(output, Output::Oci { dest: None, .. } | Output::Docker { dest: None, .. } | Output::Tar { dest: None })
+    matches!(
+        output,
+        Output::Oci { dest: None, .. } | Output::Docker { dest: None, .. } | Output::Tar { dest: None, .. }
+    )
 }
 
 fn file(dest: Option<String>) -> Option<PathBuf> {
@@ -106,19 +122,15 @@ impl Fields {
         };
         let rewrite_timestamp = self.boolean("rewrite-timestamp")?.unwrap_or(false);
         let force_compression = self.boolean("force-compression")?.unwrap_or(false);
-        // What these ask for is what is done anyway; their other value is an error below.
-        for (key, given) in [("oci-mediatypes", true), ("oci-artifact", false)] {
-            if let Some(value) = self.boolean(key)?
-                && value != given
-            {
-                return Err(format!("{key}={value} is not supported yet"));
-            }
+        let docker_types = self.boolean("oci-mediatypes")? == Some(false);
+        if self.boolean("oci-artifact")? == Some(true) {
+            return Err("oci-artifact=true is not supported yet".into());
         }
         let mut annotations = vec![];
         while let Some(at) = self.0.iter().position(|(k, _)| k.starts_with("annotation")) {
             annotations.push(self.0.remove(at));
         }
-        Ok(ImageOptions { compression, level, force_compression, rewrite_timestamp, annotations })
+        Ok(ImageOptions { compression, level, force_compression, docker_types, rewrite_timestamp, annotations })
     }
 
     /// Whatever is left was understood by nobody.
@@ -136,19 +148,19 @@ mod tests {
 
     #[test]
     fn shorthands() {
-        assert!(matches!(parse("-"), Ok(Output::Tar { dest: None })));
-        assert!(matches!(parse("out/dir"), Ok(Output::Local { dest }) if dest.as_os_str() == "out/dir"));
+        assert!(matches!(parse("-"), Ok(Output::Tar { dest: None, .. })));
+        assert!(matches!(parse("out/dir"), Ok(Output::Local { dest, .. }) if dest.as_os_str() == "out/dir"));
     }
 
     #[test]
     fn types() {
-        assert!(matches!(parse("type=local,dest=a=b"), Ok(Output::Local { dest }) if dest.as_os_str() == "a=b"));
+        assert!(matches!(parse("type=local,dest=a=b"), Ok(Output::Local { dest, .. }) if dest.as_os_str() == "a=b"));
         assert!(matches!(parse("type=oci,dest=-"), Ok(Output::Oci { dest: None, tar: true, .. })));
         assert!(matches!(parse("type=oci,tar=false,dest=d"), Ok(Output::Oci { tar: false, .. })));
         assert!(matches!(parse("type=docker"), Ok(Output::Image { push: false, .. })));
         assert!(matches!(parse("type=docker,dest=x.tar"), Ok(Output::Docker { dest: Some(_), .. })));
         assert!(matches!(parse("type=registry"), Ok(Output::Image { push: true, .. })));
-        let Ok(Output::Image { push: true, names, options }) = parse(
+        let Ok(Output::Image { push: true, names, options, .. }) = parse(
             r#"type=image,"name=h.example/a,b:1",push=true,compression=zstd,compression-level=3,annotation-index.k=v"#,
         ) else {
             panic!()
@@ -167,7 +179,7 @@ mod tests {
             ("type=zip,dest=x", "zip"),
             ("type=tar,dest=x,unpack=true", "unpack"),
             ("type=image,compression=lz4", "lz4"),
-            ("type=image,oci-mediatypes=false", "oci-mediatypes"),
+            ("type=image,oci-artifact=true", "oci-artifact"),
             ("type=image,push=maybe", "maybe"),
             ("type=local,dest", "dest"),
         ] {

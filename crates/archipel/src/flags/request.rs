@@ -122,7 +122,7 @@ fn build_args(typed: &[String], environment: &Environment) -> Result<Vec<(String
 /// `--output`, `--push` and `--load` together. `--push` sends the image that an `--output` names, if one does.
 fn outputs(args: &BuildArgs) -> Result<Vec<Output>, Error> {
     let mut outputs = each("--output", &args.output, output::parse)?;
-    let image = |push| Output::Image { push, names: vec![], options: ImageOptions::default() };
+    let image = |push| Output::Image { push, names: vec![], by_digest: false, options: ImageOptions::default() };
     if args.push {
         let mut found = false;
         for output in &mut outputs {

@@ -227,3 +227,26 @@ fn needs_userns_files_go_to_folders_and_archives() {
     };
     assert_eq!(listed, [of("linux_amd64"), of("linux_arm64")].concat());
 }
+
+#[test]
+fn needs_userns_a_push_by_digest_gives_no_tag_and_docker_s_types_are_all_docker_s() {
+    requires!(userns);
+    let registry = OwnRegistry::start();
+    let archipel = with_busybox(registry.address());
+    let dir = archipel.home.context("app", [("Dockerfile", "FROM busybox\nRUN echo x > /x\n")]).display().to_string();
+    let metadata = archipel.home.path().join("metadata.json").display().to_string();
+    let output = format!("type=image,name={}/by/digest,push-by-digest=true,push=true", registry.address());
+    archipel.ok(["build", "-o", &output, "--metadata-file", &metadata, &dir]);
+    let metadata: Value = serde_json::from_slice(&std::fs::read(metadata).unwrap()).unwrap();
+    let digest = metadata["containerimage.digest"].as_str().unwrap();
+    let found = raw(&archipel, &format!("{}/by/digest@{digest}", registry.address()));
+    assert!(found["layers"].as_array().unwrap().iter().all(|l| l["mediaType"].as_str().unwrap().contains("oci")));
+    let error = archipel.run(["pull", &format!("{}/by/digest:latest", registry.address())]).fails(12);
+    assert!(error.contains("not found"), "{error}");
+
+    let name = format!("{}/docker/types:1", registry.address());
+    archipel.ok(["build", "-t", &name, "-o", "type=registry,oci-mediatypes=false", &dir]);
+    let found = raw(&archipel, &name);
+    let types = [&found["config"]].into_iter().chain(found["layers"].as_array().unwrap()).chain([&found]);
+    assert!(types.into_iter().all(|part| part["mediaType"].as_str().unwrap().contains("vnd.docker.")), "{found}");
+}

@@ -63,6 +63,11 @@ impl Annotations {
         self.0.iter().filter(meant).map(|a| (a.key.clone(), a.value.clone())).collect()
     }
 
+    /// Whether there are none at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether there is any on indexes.
     pub(super) fn need_index(&self) -> bool {
         self.0.iter().any(|a| matches!(a.on, On::Index | On::IndexDescriptor))

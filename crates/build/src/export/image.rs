@@ -8,6 +8,7 @@ use archipel_store::{LayerOptions, SnapshotId, Store};
 use tokio::task::JoinSet;
 
 use super::annotations::{Annotations, On};
+use super::terms::{described, in_terms};
 use super::{PlatformResult, ResultLayer};
 use crate::exec::blocking;
 use crate::image::BaseLayer;
@@ -57,16 +58,24 @@ impl Engine {
         if results.len() == 1 && annotations.need_index() {
             return Err(Error::Request("an image for one platform has no index that could be annotated".into()));
         }
-        let made = self.layers(request, results, options, work).await?;
+        if options.docker_types && !annotations.is_empty() {
+            return Err(Error::Request(
+                "Docker's media types have no annotations: leave out oci-mediatypes=false".into(),
+            ));
+        }
+        let mut made = self.layers(request, results, options, work).await?;
+        for layer in made.iter_mut().flatten() {
+            layer.descriptor = described(&layer.descriptor, options.docker_types);
+        }
         let mut parts = Parts::new();
         let (mut members, mut entries, mut documents) = (Vec::new(), Vec::new(), Vec::new());
         for (result, layers) in results.iter().zip(made) {
-            let (config, raw) = member(result, &layers, &annotations);
+            let (config, raw) = member(result, &layers, &annotations, options.docker_types);
             for layer in &layers {
                 let blob = || self.stored_blob(layer.descriptor.clone(), layer.origin.as_ref());
                 parts.blobs.entry(layer.descriptor.digest.clone()).or_insert_with(blob);
             }
-            let descriptor = Descriptor::of(media_type::OCI_CONFIG, &config);
+            let descriptor = Descriptor::of(in_terms(media_type::OCI_CONFIG, options.docker_types), &config);
             let file = Some(self.store.blobs().path(&descriptor.digest));
             let digest = descriptor.digest.clone();
             parts.blobs.insert(digest.clone(), Blob { descriptor, file, origin: None });
@@ -88,6 +97,7 @@ impl Engine {
             _ => {
                 let mut index = Index::new(entries);
                 index.annotations = annotations.of(On::Index, None);
+                index.media_type = Some(in_terms(media_type::OCI_INDEX, options.docker_types).into());
                 let raw = RawManifest::from_index(&index);
                 documents.push(raw.bytes().to_vec());
                 parts.add_manifest(raw);
@@ -135,7 +145,7 @@ impl Engine {
                         Some(self.recompressed(layer, reference, options.compression, work).await?)
                     }
                     ResultLayer::Base { layer, reference } => Some(Layer {
-                        descriptor: in_oci_terms(&layer.descriptor),
+                        descriptor: described(&layer.descriptor, false),
                         diff_id: layer.diff_id.clone(),
                         origin: Some(reference.clone()),
                     }),
@@ -157,7 +167,7 @@ impl Engine {
         compression: archipel_store::Compression,
         work: &Work,
     ) -> Result<Layer, Error> {
-        let descriptor = in_oci_terms(&layer.descriptor);
+        let descriptor = described(&layer.descriptor, false);
         let diff_id = layer.diff_id.clone();
         if descriptor.media_type == compression.media_type() || media_type::is_foreign_layer(&descriptor.media_type) {
             return Ok(Layer { descriptor, diff_id, origin: Some(reference.clone()) });
@@ -207,28 +217,20 @@ fn layer_of(store: &Arc<Store>, id: SnapshotId, options: &LayerOptions) -> Resul
 }
 
 /// The config's bytes and the manifest of one platform.
-fn member(result: &PlatformResult, layers: &[Layer], annotations: &Annotations) -> (Vec<u8>, RawManifest) {
+fn member(
+    result: &PlatformResult,
+    layers: &[Layer],
+    annotations: &Annotations,
+    docker: bool,
+) -> (Vec<u8>, RawManifest) {
     let mut config: ImageConfig = result.config.clone();
     config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id.clone()).collect();
     let config = config.to_bytes();
-    let descriptor = Descriptor::of(media_type::OCI_CONFIG, &config);
+    let descriptor = Descriptor::of(in_terms(media_type::OCI_CONFIG, docker), &config);
     let mut manifest = Manifest::new(descriptor, layers.iter().map(|layer| layer.descriptor.clone()).collect());
+    manifest.media_type = Some(in_terms(media_type::OCI_MANIFEST, docker).into());
     manifest.annotations = annotations.of(On::Manifest, Some(&result.platform));
     (config, RawManifest::from_manifest(&manifest))
-}
-
-/// A base's layer under the name that OCI has for its type: an OCI manifest with Docker's types is refused by some.
-fn in_oci_terms(descriptor: &Descriptor) -> Descriptor {
-    let media_type = match descriptor.media_type.as_str() {
-        media_type::DOCKER_LAYER => media_type::OCI_LAYER,
-        media_type::DOCKER_LAYER_GZIP => media_type::OCI_LAYER_GZIP,
-        media_type::DOCKER_LAYER_ZSTD => media_type::OCI_LAYER_ZSTD,
-        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => {
-            "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
-        }
-        other => other,
-    };
-    Descriptor { media_type: media_type.into(), ..descriptor.clone() }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod oci_layout;
 mod output;
 mod rootfs;
 mod tar;
+mod terms;
 
 pub use output::UNNAMED;
 pub(crate) use output::{PlatformResult, ResultLayer};

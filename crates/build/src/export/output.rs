@@ -84,7 +84,8 @@ impl Engine {
         steps: &Steps,
     ) -> Result<Built, Error> {
         let mut images = Images { engine: self, request, results: &results, sink, steps, made: Vec::new() };
-        let kept = [Output::Image { push: false, names: Vec::new(), options: ImageOptions::default() }];
+        let kept =
+            [Output::Image { push: false, names: Vec::new(), by_digest: false, options: ImageOptions::default() }];
         let outputs = if request.outputs.is_empty() { &kept } else { request.outputs.as_slice() };
         let mut all_names = Vec::new();
         for output in outputs {
@@ -94,6 +95,10 @@ impl Engine {
             };
             let names = normal(request.tags.iter().chain(names))?;
             match output {
+                Output::Image { push: true, by_digest: true, options, .. } => {
+                    let image = images.get(options).await?;
+                    self.push_by_digest(&images, &image, &names).await?;
+                }
                 Output::Image { push, options, .. } => {
                     let image = images.get(options).await?;
                     self.export_image(&images, &image, &names, *push).await?;
@@ -106,8 +111,8 @@ impl Engine {
                     let image = images.get(options).await?;
                     self.export_archive(&images, &image, &names, dest.as_deref()).await?;
                 }
-                Output::Local { dest } => self.export_files(&images, Some(dest), true).await?,
-                Output::Tar { dest } => self.export_files(&images, dest.as_deref(), false).await?,
+                Output::Local { dest, split } => self.export_files(&images, Some(dest), true, *split).await?,
+                Output::Tar { dest, split } => self.export_files(&images, dest.as_deref(), false, *split).await?,
                 Output::CacheOnly => {}
             }
             if !matches!(output, Output::Local { .. } | Output::Tar { .. } | Output::CacheOnly) {
@@ -152,6 +157,19 @@ impl Engine {
             self.name_all(image, names).await?;
         }
         Ok(())
+    }
+
+    /// Sends an image to where other jobs find it by its digest: one of them makes the index of all, and names it.
+    async fn push_by_digest(&self, images: &Images<'_>, image: &Image, names: &[Reference]) -> Result<(), Error> {
+        if names.is_empty() {
+            return Err(Error::Request("push-by-digest=true needs a repository to push to: name=REGISTRY/NAME".into()));
+        }
+        let digest = image.top.digest();
+        let names: Vec<Reference> = names.iter().map(|name| name.with_digest(digest.clone())).collect();
+        let shown = names.iter().map(Reference::familiar).collect::<Vec<_>>().join(", ");
+        let work = images.work(format!("pushing {shown}"));
+        let pushed = self.publish(&image.parts, &names, &work).await;
+        work.finish(pushed)
     }
 
     async fn name_all(&self, image: &Image, names: &[Reference]) -> Result<(), Error> {
@@ -206,14 +224,21 @@ impl Engine {
     }
 
     /// The files of all platforms: as folders, or in one tar.
-    async fn export_files(&self, images: &Images<'_>, dest: Option<&Path>, folder: bool) -> Result<(), Error> {
+    async fn export_files(
+        &self,
+        images: &Images<'_>,
+        dest: Option<&Path>,
+        folder: bool,
+        split: Option<bool>,
+    ) -> Result<(), Error> {
+        let split = split.unwrap_or(images.results.len() > 1);
         let mut roots = Vec::new();
         for result in images.results {
             let base = match &result.base {
                 Some(base) => self.unpack(base, images.sink, images.steps).await?,
                 None => None,
             };
-            let place = (images.results.len() > 1).then(|| result.platform.file_name());
+            let place = split.then(|| result.platform.file_name());
             roots.push((place, result.top.clone().or(base)));
         }
         let work = images.work(if folder { "exporting files" } else { "exporting to a tar" });
