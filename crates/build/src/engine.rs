@@ -166,8 +166,15 @@ impl Engine {
         ran?;
         let steps_of = |target: &StageResult| target.steps.iter().filter_map(|step| step.node).collect::<Vec<_>>();
         let layers = planned.targets.iter().flat_map(steps_of).collect();
-        let results = planned.targets.into_iter().map(|target| result(&executor, target, begun));
-        Ok(Made { results: results.collect::<Result<_, _>>()?, executor, layers })
+        let mut results = Vec::new();
+        for target in planned.targets {
+            let materials = match executor.request.provenance {
+                Some(_) => executor.materials(&target.root).await?,
+                None => BTreeSet::new(),
+            };
+            results.push(PlatformResult { materials, ..result(&executor, target, begun)? });
+        }
+        Ok(Made { results, executor, layers })
     }
 }
 
@@ -254,6 +261,7 @@ fn result(executor: &Executor, target: StageResult, begun: Instant) -> Result<Pl
         finished,
         base: target.base,
         top,
+        materials: BTreeSet::new(),
     })
 }
 

@@ -24,6 +24,8 @@ const MAX_CONFIG: u64 = 8 * 1024 * 1024;
 pub(crate) struct BaseImage {
     /// How it was asked for.
     pub(crate) reference: Reference,
+    /// What its name stood for: an index's digest, or its own.
+    pub(crate) top: Digest,
     pub(crate) config: ImageConfig,
     /// Lowest first.
     pub(crate) layers: Vec<BaseLayer>,
@@ -186,7 +188,7 @@ impl Engine {
         let bytes = self.document(reference, &manifest.config, MAX_CONFIG).await?;
         let config = ImageConfig::parse(&bytes)
             .map_err(|e| Error::Request(format!("{reference} has a config that is not valid: {e}")))?;
-        assemble(reference, *manifest, config, said.unwrap_or_else(|| platform.clone()))
+        assemble(reference, top.digest().clone(), *manifest, config, said.unwrap_or_else(|| platform.clone()))
     }
 
     /// A small blob, whole.
@@ -242,6 +244,7 @@ fn check(reference: &Reference, manifest: &Manifest) -> Result<(), Error> {
 
 fn assemble(
     reference: &Reference,
+    top: Digest,
     manifest: Manifest,
     config: ImageConfig,
     said: Platform,
@@ -256,7 +259,7 @@ fn assemble(
     let layers = pairs.map(|(descriptor, diff_id)| BaseLayer { descriptor, diff_id }).collect();
     // Some images made by hand do not say.
     let platform = if config.os.is_empty() || config.architecture.is_empty() { said } else { config.platform() };
-    Ok(BaseImage { reference: reference.clone(), config, layers, platform })
+    Ok(BaseImage { reference: reference.clone(), top, config, layers, platform })
 }
 
 #[cfg(test)]
@@ -287,9 +290,9 @@ mod tests {
         let image = manifest(media_type::OCI_CONFIG, media_type::OCI_LAYER);
         let mut config = ImageConfig::default();
         let said = Platform::new("linux", "arm64", None);
-        assert!(assemble(&reference, image.clone(), config.clone(), said.clone()).is_err());
+        assert!(assemble(&reference, Digest::of(b"top"), image.clone(), config.clone(), said.clone()).is_err());
         config.rootfs.diff_ids.push(DiffId(Digest::of(b"layer")));
-        let base = assemble(&reference, image, config, said.clone()).unwrap();
+        let base = assemble(&reference, Digest::of(b"top"), image, config, said.clone()).unwrap();
         assert_eq!((base.platform, base.layers.len()), (said, 1));
     }
 

@@ -34,6 +34,7 @@ mod layout;
 mod parts;
 mod plan;
 mod progress;
+mod provenance;
 mod pull;
 mod push;
 mod request;
@@ -54,6 +55,7 @@ pub use explain::ExplainedStep;
 pub use export::UNNAMED;
 pub use index::{IndexEntry, IndexSource, NewIndex};
 pub use job::{ContainerRoot, Scratch};
+pub use provenance::Provenance;
 pub use pull::{Pull, Pulled};
 pub use request::{
     Compression, Context, Dockerfile, ImageOptions, Output, Request, Secret, SecretSource, SourceDateEpoch,

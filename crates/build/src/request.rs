@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use archipel_oci::{Platform, Reference};
 
-use crate::{CacheExport, CacheLocation};
+use crate::{CacheExport, CacheLocation, Provenance};
 
 /// One build.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct Request {
     pub cache_from: Vec<CacheLocation>,
     /// `--cache-to`: where steps are written to.
     pub cache_to: Vec<CacheExport>,
+    /// `--provenance`.
+    pub provenance: Option<Provenance>,
     /// Ask registries for base images that are here under their name.
     pub pull: bool,
     /// `--secret`.

@@ -119,16 +119,22 @@ impl Reference {
     /// As docker shows it: `busybox:1.36`, without what goes without saying.
     #[must_use]
     pub fn familiar(&self) -> String {
-        let name = match (self.registry.as_str(), self.repository.strip_prefix("library/")) {
-            (DOCKER_HUB, Some(short)) => short.into(),
-            (DOCKER_HUB, None) => self.repository.clone(),
-            _ => self.name(),
-        };
+        let name = self.familiar_name();
         match (&self.tag, &self.digest) {
             (Some(tag), None) => format!("{name}:{tag}"),
             (Some(tag), Some(digest)) => format!("{name}:{tag}@{digest}"),
             (None, Some(digest)) => format!("{name}@{digest}"),
             (None, None) => format!("{name}:latest"),
+        }
+    }
+
+    /// The same without tag and digest.
+    #[must_use]
+    pub fn familiar_name(&self) -> String {
+        match (self.registry.as_str(), self.repository.strip_prefix("library/")) {
+            (DOCKER_HUB, Some(short)) => short.into(),
+            (DOCKER_HUB, None) => self.repository.clone(),
+            _ => self.name(),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::builders::Builders;
 use super::shared;
 use crate::environment::Environment;
 use crate::errors::{Error, status};
-use crate::flags::{cache, request, unsupported, value};
+use crate::flags::{attestation, cache, request, value};
 use crate::render::checks::Warnings;
 use crate::render::{self, Progress, View, plan, result};
 
@@ -121,15 +121,22 @@ pub(crate) struct Args {
     /// Remove them after a failure too, as happens anyway
     #[arg(long, hide = true)]
     pub(crate) force_rm: bool,
+    /// Attest how the image was made: true, false, or mode=min|max,version=v1|v0.2,builder-id=ID
+    #[arg(
+        long,
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true,
+        value_parser = attestation::provenance,
+        value_name = "WISH"
+    )]
+    pub(crate) provenance: Vec<attestation::Wish>,
     /// Accepted for docker's sake while it is false
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = unsupported::attestation)]
-    pub(crate) provenance: Vec<()>,
-    /// Accepted for docker's sake while it is false
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = unsupported::attestation)]
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = attestation::sbom)]
     pub(crate) sbom: Vec<()>,
-    /// Accepted for docker's sake while it is disabled
-    #[arg(long, hide = true, value_parser = unsupported::disabled)]
-    pub(crate) attest: Vec<()>,
+    /// The same as --provenance: type=provenance,mode=..
+    #[arg(long, value_parser = attestation::attest, value_name = "TYPE")]
+    pub(crate) attest: Vec<attestation::Wish>,
     /// Cache to look for steps in: REGISTRY/NAME:TAG, type=registry,ref=.. or type=local,src=FOLDER
     #[arg(long, value_parser = cache::import, value_name = "CACHE")]
     pub(crate) cache_from: Vec<CacheLocation>,

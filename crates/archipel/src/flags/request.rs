@@ -40,6 +40,7 @@ pub(crate) fn resolve(args: &BuildArgs, environment: &Environment) -> Result<Res
         no_cache_filter: args.no_cache_filter.clone(),
         cache_from: args.cache_from.clone(),
         cache_to: args.cache_to.clone(),
+        provenance: args.provenance.iter().chain(&args.attest).flatten().next_back().cloned().flatten(),
         pull: args.pull,
         secrets: each("--secret", &args.secret, |text| secret::parse(text, environment))?,
         ssh: each("--ssh", &args.ssh, |text| secret::ssh(text, environment))?,

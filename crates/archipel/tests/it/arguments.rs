@@ -121,6 +121,10 @@ fn help_of_build() {
               depends on [possible values: text, json]
           --check
               Short for --call=check
+          --provenance[=<WISH>]
+              Attest how the image was made: true, false, or mode=min|max,version=v1|v0.2,builder-id=ID
+          --attest <TYPE>
+              The same as --provenance: type=provenance,mode=..
           --cache-from <CACHE>
               Cache to look for steps in: REGISTRY/NAME:TAG, type=registry,ref=.. or
               type=local,src=FOLDER
@@ -146,9 +150,9 @@ fn nothing_is_ignored() {
     For more information, try '--help'.
     [exit 2]
     ");
-    insta::assert_snapshot!(run(&["build", "--provenance=true", "."]), @r"
-    $ archipel build --provenance=true .
-    error: invalid value 'true' for '--provenance[=<PROVENANCE>]': attestations are not supported yet
+    insta::assert_snapshot!(run(&["build", "--sbom=true", "."]), @r"
+    $ archipel build --sbom=true .
+    error: invalid value 'true' for '--sbom[=<SBOM>]': lists of what is in an image (SBOM) are not supported yet
 
     For more information, try '--help'.
     [exit 2]

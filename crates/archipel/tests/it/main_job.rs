@@ -250,3 +250,35 @@ fn needs_userns_a_push_by_digest_gives_no_tag_and_docker_s_types_are_all_docker_
     let types = [&found["config"]].into_iter().chain(found["layers"].as_array().unwrap()).chain([&found]);
     assert!(types.into_iter().all(|part| part["mediaType"].as_str().unwrap().contains("vnd.docker.")), "{found}");
 }
+
+#[test]
+fn needs_qemu_provenance_is_a_member_of_the_index_that_no_reader_takes_for_an_image() {
+    requires!(userns, qemu, skopeo);
+    let registry = OwnRegistry::start();
+    let archipel = with_busybox(registry.address());
+    let dir = context(&archipel);
+    let name = format!("{}/attested/app:1", registry.address());
+    let secret = "not-for-everybody";
+    let build = ["build", "--platform", "linux/amd64,linux/arm64", "-t", &name, "--push", "--build-arg"];
+    let of = |mode: &str| [&build[..], &[&format!("TOKEN={secret}"), "--provenance", mode, &dir]].concat().join("\0");
+    let run = |mode: &str| {
+        let line = of(mode).replace("--provenance\0", "--provenance=");
+        archipel.ok(line.split('\0'));
+        raw(&archipel, &name)
+    };
+    let index = run("mode=min");
+    assert_eq!(platforms(&index), ["linux/amd64", "linux/arm64", "unknown/unknown", "unknown/unknown"]);
+    for n in 0..2 {
+        let attestation = &index["manifests"][n + 2];
+        assert_eq!(attestation["annotations"]["vnd.docker.reference.digest"], index["manifests"][n]["digest"]);
+        let manifest = raw(&archipel, &format!("{name}@{}", attestation["digest"].as_str().unwrap()));
+        assert_eq!(manifest["layers"][0]["mediaType"], "application/vnd.in-toto+json");
+    }
+    // The same again is the same; what was given is published only where that is asked for.
+    assert_eq!(run("mode=min"), index);
+    assert_ne!(run("mode=max"), index);
+    assert_eq!(archipel.ok(["run", "--rm", "--platform", "linux/arm64", &name]).trim(), "aarch64");
+    tool("skopeo", &["inspect", "--tls-verify=false", &format!("docker://{name}")]);
+    let shown = archipel.ok(["inspect", &name]);
+    assert!(!shown.contains("unknown") && shown.contains("2 attestations"), "{shown}");
+}

@@ -8,6 +8,7 @@ use archipel_store::{LayerOptions, SnapshotId, Store};
 use tokio::task::JoinSet;
 
 use super::annotations::{Annotations, On};
+use super::attestation::attest;
 use super::terms::{described, in_terms};
 use super::{PlatformResult, ResultLayer};
 use crate::exec::blocking;
@@ -52,15 +53,21 @@ impl Engine {
         request: &Request,
         results: &[PlatformResult],
         options: &ImageOptions,
+        attested: Option<&[Reference]>,
         work: &Work,
     ) -> Result<Image, Error> {
         let annotations = Annotations::parse(&request.annotations, &options.annotations)?;
-        if results.len() == 1 && annotations.need_index() {
+        if results.len() == 1 && attested.is_none() && annotations.need_index() {
             return Err(Error::Request("an image for one platform has no index that could be annotated".into()));
         }
         if options.docker_types && !annotations.is_empty() {
             return Err(Error::Request(
                 "Docker's media types have no annotations: leave out oci-mediatypes=false".into(),
+            ));
+        }
+        if options.docker_types && attested.is_some() {
+            return Err(Error::Request(
+                "Docker's media types have no attestations: leave out oci-mediatypes=false".into(),
             ));
         }
         let mut made = self.layers(request, results, options, work).await?;
@@ -91,6 +98,21 @@ impl Engine {
             documents.push(config);
             documents.push(raw.bytes().to_vec());
             parts.add_manifest(raw);
+        }
+        if let (Some(names), Some(provenance)) = (attested, &request.provenance) {
+            for (result, member) in results.iter().zip(&members) {
+                let about = &member.manifest;
+                let statement = provenance.statement(request, names, &result.platform, about, &result.materials);
+                let attestation = attest(about, provenance.predicate_type(), statement);
+                for (descriptor, bytes) in attestation.blobs {
+                    let (file, digest) = (Some(self.store.blobs().path(&descriptor.digest)), descriptor.digest.clone());
+                    parts.blobs.insert(digest, Blob { descriptor, file, origin: None });
+                    documents.push(bytes);
+                }
+                documents.push(attestation.manifest.bytes().to_vec());
+                entries.push(attestation.entry);
+                parts.add_manifest(attestation.manifest);
+            }
         }
         let notes = match entries.as_slice() {
             [only] => only.annotations.clone(),

@@ -1,6 +1,7 @@
 //! Where results go: images into the store, to registries, into layouts and archives; files into folders and tars.
 
 mod annotations;
+mod attestation;
 mod docker_archive;
 pub(crate) mod file;
 mod image;

@@ -1,5 +1,6 @@
 //! Brings the results of a build to where they should go.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,11 @@ use archipel_store::SnapshotId;
 
 use super::image::Image;
 use super::{docker_archive, local, metadata, oci_layout, rootfs, tar};
+use crate::engine::warn;
 use crate::exec::blocking;
 use crate::image::{BaseImage, BaseLayer};
 use crate::progress::Work;
+use crate::provenance::Material;
 use crate::request::{ImageOptions, Output};
 use crate::steps::Steps;
 use crate::{Built, BuiltPlatform, Engine, Error, How, Request, Sink};
@@ -35,6 +38,8 @@ pub(crate) struct PlatformResult {
     pub(crate) base: Option<Arc<BaseImage>>,
     /// The files with all layers; the base's own where nothing lies on it.
     pub(crate) top: Option<SnapshotId>,
+    /// What it was made from, where that is to be attested.
+    pub(crate) materials: BTreeSet<Material>,
 }
 
 /// A layer of a result.
@@ -53,18 +58,21 @@ struct Images<'a> {
     results: &'a [PlatformResult],
     sink: &'a Sink,
     steps: &'a Steps,
-    made: Vec<(ImageOptions, Image)>,
+    made: Vec<(ImageOptions, bool, Image)>,
 }
 
 impl Images<'_> {
-    async fn get(&mut self, options: &ImageOptions) -> Result<Image, Error> {
-        if let Some((_, image)) = self.made.iter().find(|(known, _)| known == options) {
+    /// `names` are those of the output. An archive for docker has no place for attestations.
+    async fn get(&mut self, options: &ImageOptions, names: &[Reference], attested: bool) -> Result<Image, Error> {
+        let attested = attested && self.request.provenance.is_some();
+        if let Some((.., image)) = self.made.iter().find(|(known, a, _)| known == options && *a == attested) {
             return Ok(image.clone());
         }
         let work = self.work("exporting layers");
-        let image = self.engine.assemble(self.request, self.results, options, &work).await;
+        let names = attested.then_some(names);
+        let image = self.engine.assemble(self.request, self.results, options, names, &work).await;
         let image = work.finish(image)?;
-        self.made.push((options.clone(), image.clone()));
+        self.made.push((options.clone(), attested, image.clone()));
         Ok(image)
     }
 
@@ -88,6 +96,11 @@ impl Engine {
             [Output::Image { push: false, names: Vec::new(), by_digest: false, options: ImageOptions::default() }];
         let outputs = if request.outputs.is_empty() { &kept } else { request.outputs.as_slice() };
         let mut all_names = Vec::new();
+        let of_files =
+            |output: &&Output| matches!(output, Output::Local { .. } | Output::Tar { .. } | Output::Docker { .. });
+        if request.provenance.is_some() && outputs.iter().any(|output| of_files(&output)) {
+            warn(sink, "provenance is written to images and OCI layouts only");
+        }
         for output in outputs {
             let names = match output {
                 Output::Image { names, .. } => names.as_slice(),
@@ -96,19 +109,19 @@ impl Engine {
             let names = normal(request.tags.iter().chain(names))?;
             match output {
                 Output::Image { push: true, by_digest: true, options, .. } => {
-                    let image = images.get(options).await?;
+                    let image = images.get(options, &names, true).await?;
                     self.push_by_digest(&images, &image, &names).await?;
                 }
                 Output::Image { push, options, .. } => {
-                    let image = images.get(options).await?;
+                    let image = images.get(options, &names, true).await?;
                     self.export_image(&images, &image, &names, *push).await?;
                 }
                 Output::Oci { dest, tar, options } => {
-                    let image = images.get(options).await?;
+                    let image = images.get(options, &names, true).await?;
                     self.export_layout(&images, &image, &names, dest.as_deref(), *tar).await?;
                 }
                 Output::Docker { dest, options } => {
-                    let image = images.get(options).await?;
+                    let image = images.get(options, &names, false).await?;
                     self.export_archive(&images, &image, &names, dest.as_deref()).await?;
                 }
                 Output::Local { dest, split } => self.export_files(&images, Some(dest), true, *split).await?,
@@ -119,7 +132,7 @@ impl Engine {
                 all_names.extend(names.into_iter().filter(|name| !all_names.contains(name)).collect::<Vec<_>>());
             }
         }
-        let image = images.made.first().map(|(_, image)| image);
+        let image = images.made.first().map(|(.., image)| image);
         Ok(Built {
             digest: image.map(|image| image.top.digest().clone()),
             platforms: built(&results, image),

@@ -82,7 +82,7 @@ impl GitCommit {
         Digest::of(document.to_string().as_bytes())
     }
 
-    fn commit(&self) -> &str {
+    pub(crate) fn commit(&self) -> &str {
         self.peeled.as_deref().unwrap_or(&self.object)
     }
 }

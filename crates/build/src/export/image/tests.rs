@@ -33,6 +33,7 @@ fn request(annotations: &[(&str, &str)]) -> Request {
         no_cache_filter: Vec::new(),
         cache_from: Vec::new(),
         cache_to: Vec::new(),
+        provenance: None,
         pull: false,
         secrets: Vec::new(),
         ssh: Vec::new(),
@@ -66,6 +67,7 @@ fn result(platform: &str, layers: Vec<ResultLayer>) -> PlatformResult {
         finished: Duration::ZERO,
         base: None,
         top: None,
+        materials: Default::default(),
     }
 }
 
@@ -77,7 +79,7 @@ async fn assemble(
 ) -> Result<Image, Error> {
     let sink: Sink = Arc::new(|_| {});
     let work = Work::start(&sink, &Steps::default(), "exporting layers", Vec::new());
-    engine.assemble(request, results, options, &work).await
+    engine.assemble(request, results, options, None, &work).await
 }
 
 fn manifest(image: &Image, n: usize) -> Manifest {

@@ -79,6 +79,7 @@ pub(crate) fn request() -> Request {
         no_cache_filter: Vec::new(),
         cache_from: Vec::new(),
         cache_to: Vec::new(),
+        provenance: None,
         pull: false,
         secrets: Vec::new(),
         ssh: Vec::new(),

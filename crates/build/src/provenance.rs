@@ -1,0 +1,193 @@
+//! Provenance: what an image was made from and how, in SLSA's words, about each platform (slsa.dev/provenance; BuildKit's
+//! `--provenance`). It says nothing that changes when the same is built again (no times, no invocation): so the same sources are
+//! the same index, attested or not.
+
+use std::collections::BTreeSet;
+
+use archipel_oci::{Digest, Platform, Reference};
+use serde_json::{Value, json};
+
+use crate::exec::Executor;
+use crate::plan::{Item, Op, Root, Source};
+use crate::{Error, Request};
+
+/// What statements of this kind are called (in-toto attestation framework, version 1).
+const STATEMENT: &str = "https://in-toto.io/Statement/v1";
+/// What our predicates describe.
+const BUILD_TYPE: &str = "urn:archipel:dockerfile:v1";
+
+/// `--provenance`, `--attest type=provenance`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// `mode=max`: also what the build was given: arguments, labels, names of secrets. Values of arguments are published so.
+    pub max: bool,
+    /// `version=v0.2`, for readers of the time before SLSA 1.0.
+    pub old: bool,
+    /// `builder-id=`.
+    pub builder: String,
+}
+
+/// Something that an image was made from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Material {
+    uri: String,
+    /// The algorithm's name and the digest.
+    digest: (String, String),
+}
+
+impl Material {
+    fn new(uri: String, digest: &Digest) -> Self {
+        Self { uri, digest: (digest.algorithm().name().into(), digest.hex().into()) }
+    }
+
+    fn json(&self) -> Value {
+        let (algorithm, hex) = &self.digest;
+        json!({ "uri": self.uri, "digest": { algorithm: hex } })
+    }
+}
+
+impl Provenance {
+    /// The predicate's type.
+    pub(crate) fn predicate_type(&self) -> &'static str {
+        if self.old { "https://slsa.dev/provenance/v0.2" } else { "https://slsa.dev/provenance/v1" }
+    }
+
+    /// The statement about one platform's manifest.
+    pub(crate) fn statement(
+        &self,
+        request: &Request,
+        names: &[Reference],
+        platform: &Platform,
+        manifest: &Digest,
+        materials: &BTreeSet<Material>,
+    ) -> Vec<u8> {
+        let subject = |name: String| json!({ "name": name, "digest": { manifest.algorithm().name(): manifest.hex() } });
+        let mut subjects: Vec<Value> = names.iter().map(|name| subject(package(name, platform))).collect();
+        if subjects.is_empty() {
+            subjects.push(subject("image".into()));
+        }
+        let materials: Vec<Value> = materials.iter().map(Material::json).collect();
+        let parameters = self.parameters(request);
+        let builder = json!({ "id": self.builder });
+        let host = json!({ "platform": Platform::host().to_string() });
+        let predicate = if self.old {
+            json!({
+                "builder": builder,
+                "buildType": BUILD_TYPE,
+                "invocation": { "parameters": parameters, "environment": host },
+                "materials": materials,
+                "metadata": { "completeness": { "parameters": self.max, "environment": false, "materials": false } },
+            })
+        } else {
+            json!({
+                "buildDefinition": {
+                    "buildType": BUILD_TYPE,
+                    "externalParameters": parameters,
+                    "internalParameters": host,
+                    "resolvedDependencies": materials,
+                },
+                "runDetails": { "builder": builder, "metadata": {} },
+            })
+        };
+        json!({ "_type": STATEMENT, "subject": subjects, "predicateType": self.predicate_type(), "predicate": predicate })
+            .to_string()
+            .into_bytes()
+    }
+
+    fn parameters(&self, request: &Request) -> Value {
+        let mut parameters = json!({ "frontend": "dockerfile", "target": request.target });
+        if self.max {
+            let pairs =
+                |pairs: &[(String, String)]| pairs.iter().cloned().collect::<std::collections::BTreeMap<_, _>>();
+            parameters["buildArgs"] = json!(pairs(&request.build_args));
+            parameters["labels"] = json!(pairs(&request.labels));
+            parameters["secrets"] = json!(request.secrets.iter().map(|secret| &secret.id).collect::<Vec<_>>());
+            parameters["ssh"] = json!(request.ssh.iter().map(|(id, _)| id).collect::<Vec<_>>());
+        }
+        parameters
+    }
+}
+
+/// A package URL (purl specification, type `docker`).
+fn package(name: &Reference, platform: &Platform) -> String {
+    let platform = platform.to_string().replace('/', "%2F");
+    format!("pkg:docker/{}@{}?platform={platform}", name.familiar_name(), name.tag_or_latest())
+}
+
+impl Executor {
+    /// What the files of a root were made from: images, files of the web, commits. What lay in contexts has no address.
+    pub(crate) async fn materials(&self, root: &Root) -> Result<BTreeSet<Material>, Error> {
+        let mut found = BTreeSet::new();
+        let image = |root: &Root, found: &mut BTreeSet<Material>| {
+            if let Root::Image(image) = root {
+                found.insert(Material::new(package(&image.reference, &image.platform), &image.top));
+            }
+        };
+        image(root, &mut found);
+        for n in self.plan.below(root) {
+            let node = &self.plan.nodes[n];
+            image(&node.root, &mut found);
+            for source in node.op.sources() {
+                if let Source::Root(root) = source {
+                    image(root, &mut found);
+                }
+            }
+            let Op::Copy(copy) = &node.op else { continue };
+            for item in &copy.items {
+                match item {
+                    Item::Http { url, .. } => {
+                        let file = self.engine.http_file(url, copy.checksum.as_deref(), &self.request).await?;
+                        found.insert(Material::new(without_login(url), &file.digest));
+                    }
+                    Item::Git(git) => {
+                        let commit = self.engine.git_commit(git, copy.checksum.as_deref(), &self.request).await?;
+                        let digest = ("sha1".to_owned(), commit.commit().to_owned());
+                        found.insert(Material { uri: without_login(&git.remote), digest });
+                    }
+                    Item::Path(_) | Item::Inline { .. } => {}
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// An address without a user, a password, and what a query may hold.
+fn without_login(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or(url);
+    match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.split_once('/').map_or((rest, String::new()), |(a, p)| (a, format!("/{p}")));
+            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+            format!("{scheme}://{host}{path}")
+        }
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_lose_their_secrets() {
+        for (url, shown) in [
+            ("https://user:pass@h.example/a/b?token=x#y", "https://h.example/a/b"),
+            ("https://h.example", "https://h.example"),
+            ("git@h.example:a/b.git", "git@h.example:a/b.git"),
+        ] {
+            assert_eq!(without_login(url), shown);
+        }
+    }
+
+    #[test]
+    fn packages() {
+        let platform = Platform::new("linux", "arm", Some("v7"));
+        for (name, url) in [
+            ("busybox", "pkg:docker/busybox@latest?platform=linux%2Farm%2Fv7"),
+            ("h.example:5000/a/b:1", "pkg:docker/h.example:5000/a/b@1?platform=linux%2Farm%2Fv7"),
+        ] {
+            assert_eq!(package(&name.parse().unwrap(), &platform), url);
+        }
+    }
+}
