@@ -226,19 +226,29 @@ impl Engine {
     }
 
     async fn image_to_run(&self, request: &RunRequest, sink: &Sink) -> Result<BaseImage, Error> {
-        let reference = &request.image;
         let platform = request.platform.clone().unwrap_or_else(Platform::host);
+        match self.image_for(request, &platform, sink).await {
+            // Without a word of the person, what there is is what is meant; that it is foreign is told.
+            Err(Error::NoPlatform(missing)) if request.platform.is_none() && !missing.available.is_empty() => {
+                self.image_for(request, &missing.available[0], sink).await
+            }
+            other => other,
+        }
+    }
+
+    async fn image_for(&self, request: &RunRequest, platform: &Platform, sink: &Sink) -> Result<BaseImage, Error> {
+        let reference = &request.image;
         let which = Pull::Only(vec![platform.clone()]);
         if request.pull == PullPolicy::Always {
             self.pull(reference, &which, sink).await?;
         }
         if let Some(top) = self.local_top(reference).await? {
-            match self.variant(reference, &top, &platform).await {
-                // Without a word of the person, what is here is what is meant.
-                Ok(image) if request.platform.is_none() || runs(&platform, &image.platform) => return Ok(image),
-                Ok(_) | Err(Error::NoPlatform(_)) if request.pull == PullPolicy::Missing => {}
+            match self.variant(reference, &top, platform).await {
+                Ok(image) if request.platform.is_none() || runs(platform, &image.platform) => return Ok(image),
+                Ok(_) | Err(Error::NoPlatform(_))
+                    if request.pull == PullPolicy::Missing && request.platform.is_some() => {}
                 Ok(image) => {
-                    return Err(Error::no_platform(reference, &platform, vec![image.platform]));
+                    return Err(Error::no_platform(reference, platform, vec![image.platform]));
                 }
                 Err(e) => return Err(e),
             }
@@ -249,9 +259,9 @@ impl Engine {
         let Some(top) = self.local_top(reference).await? else {
             return Err(Error::Request(format!("{} was removed while it was pulled", reference.familiar())));
         };
-        let image = self.variant(reference, &top, &platform).await?;
-        if request.platform.is_some() && !runs(&platform, &image.platform) {
-            return Err(Error::no_platform(reference, &platform, vec![image.platform]));
+        let image = self.variant(reference, &top, platform).await?;
+        if request.platform.is_some() && !runs(platform, &image.platform) {
+            return Err(Error::no_platform(reference, platform, vec![image.platform]));
         }
         Ok(image)
     }

@@ -282,3 +282,24 @@ fn needs_qemu_provenance_is_a_member_of_the_index_that_no_reader_takes_for_an_im
     let shown = archipel.ok(["inspect", &name]);
     assert!(!shown.contains("unknown") && shown.contains("2 attestations"), "{shown}");
 }
+
+#[test]
+fn needs_qemu_a_foreign_image_runs_with_a_warning_and_one_that_was_asked_for_without() {
+    requires!(userns, qemu);
+    let registry = OwnRegistry::start();
+    let archipel = with_busybox(registry.address());
+    let dir = context(&archipel);
+    let name = format!("{}/foreign:1", registry.address());
+    archipel.ok(["build", "--platform", "linux/arm64,linux/arm/v7", "-t", &name, "--push", &dir]);
+    let plain = archipel.run(["run", "--rm", &name]);
+    assert_eq!(plain.code(), 0, "{}", plain.stderr());
+    assert!(
+        plain.stderr().contains("The requested image's platform (linux/arm64) does not match"),
+        "{}",
+        plain.stderr()
+    );
+    assert!(plain.ok().contains("aarch64"));
+    let asked = archipel.run(["run", "--rm", "--platform", "linux/arm/v7", &name]);
+    assert!(!asked.stderr().contains("does not match"), "{}", asked.stderr());
+    assert!(asked.ok().contains("armv7l"));
+}
