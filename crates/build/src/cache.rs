@@ -121,13 +121,8 @@ impl Engine {
                     let Some(entry) = layout.entry(name_of(&key)) else { return Ok(None) };
                     let raw = layout.manifest(&entry)?;
                     let (config, layer) = parts_of(&raw)?;
-                    for blob in [&config, &layer] {
-                        let path = layout.path(&blob.digest);
-                        let told = || Error::io(path.display().to_string());
-                        let mut ingest = store.blobs().ingest(blob.digest.algorithm())?;
-                        std::io::copy(&mut std::fs::File::open(&path).map_err(told())?, &mut ingest).map_err(told())?;
-                        ingest.commit(Some(&blob.digest))?;
-                    }
+                    layout.bring(&config, &store)?;
+                    layout.bring(&layer, &store)?;
                     let bytes = store.blobs().read(&config.digest)?;
                     Ok::<_, Error>(Some((raw, bytes)))
                 });

@@ -1,20 +1,15 @@
 //! Brings blobs here, and unpacks base images.
 
-use std::io::Write as _;
-
 use archipel_oci::{ChainId, Descriptor, Reference};
 use archipel_store::SnapshotId;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::exec::blocking;
 use crate::image::{BaseImage, Job};
 use crate::progress::Work;
+use crate::spool::Spool;
 use crate::steps::Steps;
 use crate::{Engine, Error, Sink};
-
-/// Pieces of a blob between the network and the disk. A piece has up to some hundred kilobytes.
-const PIECES: usize = 8;
 
 impl Engine {
     /// Makes sure that the store has a blob. Two that want the same wait for one another. `progress` is told of each piece.
@@ -34,27 +29,14 @@ impl Engine {
             return Ok(());
         }
         let mut stream = self.client.blob(reference, descriptor, 0).await?;
-        let (store, algorithm) = (self.store.clone(), descriptor.digest.algorithm());
-        let (sender, mut pieces) = mpsc::channel(PIECES);
-        let writer = tokio::task::spawn_blocking(move || {
-            let mut ingest = store.blobs().ingest(algorithm)?;
-            while let Some(piece) = pieces.blocking_recv() {
-                let piece: bytes::Bytes = piece;
-                ingest.write_all(&piece).map_err(Error::io("store a blob"))?;
-            }
-            Ok::<_, Error>(ingest)
-        });
+        let spool = Spool::new(&self.store, descriptor.digest.algorithm());
         while let Some(piece) = stream.chunk().await? {
             progress(piece.len() as u64);
-            if sender.send(piece).await.is_err() {
-                break; // the writer failed, and says why below
+            if !spool.write(piece).await {
+                break;
             }
         }
-        drop(sender);
-        let ingest = match writer.await {
-            Ok(ingest) => ingest?,
-            Err(e) => std::panic::resume_unwind(e.into_panic()),
-        };
+        let ingest = spool.finish().await?;
         let digest = descriptor.digest.clone();
         blocking(move || ingest.commit(Some(&digest))).await?;
         Ok(())

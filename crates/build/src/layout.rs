@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use archipel_oci::{Descriptor, Digest, Hasher, Index, MAX_MANIFEST_SIZE, RawManifest, Reference, media_type};
 use archipel_remote::Client;
+use archipel_store::Store;
 
 use crate::Error;
 use crate::export::file::Whole;
@@ -131,6 +132,22 @@ impl Layout {
             return Err(Error::Request(format!("{} is damaged: its content has the digest {found}", path.display())));
         }
         RawManifest::new(bytes, Some(&descriptor.media_type)).map_err(|e| Error::Request(e.to_string()))
+    }
+
+    /// Copies a blob into the store, with its size and digest checked. Does nothing where the store has it.
+    pub(crate) fn bring(&self, blob: &Descriptor, store: &Store) -> Result<(), Error> {
+        if store.blobs().size(&blob.digest)? == Some(blob.size) {
+            return Ok(());
+        }
+        let path = self.path(&blob.digest);
+        let told = || Error::io(path.display().to_string());
+        let mut ingest = store.blobs().ingest(blob.digest.algorithm())?;
+        let size = io::copy(&mut File::open(&path).map_err(told())?, &mut ingest).map_err(told())?;
+        if size != blob.size {
+            return Err(Error::Request(format!("{} is damaged: it has {size} bytes of {}", path.display(), blob.size)));
+        }
+        ingest.commit(Some(&blob.digest))?;
+        Ok(())
     }
 }
 

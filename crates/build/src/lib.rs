@@ -40,6 +40,7 @@ mod push;
 mod request;
 mod schedule;
 mod source;
+mod spool;
 mod ssh;
 mod steps;
 mod transfer;

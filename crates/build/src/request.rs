@@ -61,6 +61,40 @@ pub struct Request {
     pub source_date_epoch: Option<SourceDateEpoch>,
 }
 
+#[cfg(test)]
+impl Request {
+    /// One that asks for nothing.
+    pub(crate) fn empty() -> Self {
+        Self {
+            context: Context::Empty,
+            dockerfile: Dockerfile::Default,
+            named_contexts: Vec::new(),
+            target: None,
+            platforms: Vec::new(),
+            build_args: Vec::new(),
+            labels: Vec::new(),
+            annotations: Vec::new(),
+            tags: Vec::new(),
+            outputs: Vec::new(),
+            no_cache: false,
+            no_cache_filter: Vec::new(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            provenance: None,
+            pull: false,
+            secrets: Vec::new(),
+            ssh: Vec::new(),
+            network: None,
+            add_hosts: Vec::new(),
+            shm_size: None,
+            ulimits: Vec::new(),
+            allow: Vec::new(),
+            jobs: 0,
+            source_date_epoch: None,
+        }
+    }
+}
+
 /// `SOURCE_DATE_EPOCH` (reproducible-builds.org): seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceDateEpoch(pub i64);

@@ -1,7 +1,7 @@
 //! Path patterns. GitLab has two kinds: `rules:changes`, `rules:exists` and `include` take Ruby's `File.fnmatch` (pathname, dot files,
 //! braces), artifacts and caches take Go's doublestar, where a pattern covers what lies in a folder that it names.
 
-use archipel_dockerfile::glob_match;
+use archipel_dockerfile::path_match;
 
 /// More alternatives than this in one pattern is a mistake or an attack; the rest of them match nothing.
 const MAX_ALTERNATIVES: usize = 1000;
@@ -16,7 +16,7 @@ pub(crate) fn fnmatch(pattern: &str, path: &str) -> bool {
             parts.pop();
             parts.push("*");
         }
-        parts_match(&parts, &path)
+        path_match(&parts, &path)
     })
 }
 
@@ -26,13 +26,14 @@ pub(crate) fn covers(pattern: &str, path: &str) -> bool {
     alternatives(pattern).iter().any(|pattern| {
         let parts: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
         // `.` and `./` are everything.
-        parts.is_empty() || (1..=path.len()).any(|n| parts_match(&parts, &path[..n]))
+        parts.is_empty() || (1..=path.len()).any(|n| path_match(&parts, &path[..n]))
     })
 }
 
 /// Expands `{a,b}`, which may be nested; `\{` is a brace.
 fn alternatives(pattern: &str) -> Vec<String> {
-    let (mut todo, mut done) = (vec![pattern.to_owned()], Vec::new());
+    // Ruby and doublestar write a negated class either way, Go's matcher only with `^`.
+    let (mut todo, mut done) = (vec![pattern.replace("[!", "[^")], Vec::new());
     while let Some(pattern) = todo.pop() {
         if todo.len() + done.len() >= MAX_ALTERNATIVES {
             break;
@@ -72,39 +73,6 @@ fn braces(pattern: &str) -> Option<(usize, Vec<usize>, usize)> {
         }
     }
     None
-}
-
-/// Part by part, where `**` is any number of parts. Goes back only to the last `**`, so it is never exponential.
-fn parts_match(pattern: &[&str], path: &[&str]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut back: Option<(usize, usize)> = None;
-    loop {
-        match pattern.get(p) {
-            Some(&"**") => {
-                back = Some((p + 1, n));
-                p += 1;
-                continue;
-            }
-            Some(part) if n < path.len() && part_matches(part, path[n]) => {
-                (p, n) = (p + 1, n + 1);
-                continue;
-            }
-            None if n == path.len() => return true,
-            _ => {}
-        }
-        match back {
-            Some((after, from)) if from < path.len() => {
-                back = Some((after, from + 1));
-                (p, n) = (after, from + 1);
-            }
-            _ => return false,
-        }
-    }
-}
-
-fn part_matches(pattern: &str, name: &str) -> bool {
-    // Ruby and doublestar write a negated class either way, Go's matcher only with `^`.
-    if pattern.contains("[!") { glob_match(&pattern.replace("[!", "[^"), name) } else { glob_match(pattern, name) }
 }
 
 #[cfg(test)]

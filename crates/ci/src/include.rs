@@ -20,6 +20,21 @@ pub trait Files {
     fn paths(&self) -> Vec<String>;
 }
 
+/// A repository without a file.
+#[cfg(test)]
+pub(crate) struct Nothing;
+
+#[cfg(test)]
+impl Files for Nothing {
+    fn read(&self, _: &str) -> std::io::Result<Option<String>> {
+        Ok(None)
+    }
+
+    fn paths(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
 /// Reads a file and all that it includes into one map.
 pub(crate) fn load(name: &str, text: &str, files: &dyn Files, sources: &mut Sources, findings: &mut Findings) -> Map {
     let mut loader = Loader { files, sources, findings, count: 0 };

@@ -184,19 +184,8 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::include::Nothing;
     use crate::plan::Facts;
-
-    struct Nothing;
-
-    impl crate::Files for Nothing {
-        fn read(&self, _: &str) -> std::io::Result<Option<String>> {
-            Ok(None)
-        }
-
-        fn paths(&self) -> Vec<String> {
-            Vec::new()
-        }
-    }
 
     /// Runs a pipeline in which the named jobs fail; returns what started together, and all states.
     fn run(text: &str, failing: &[&str], played: &[&str]) -> (Vec<String>, String) {

@@ -1,10 +1,10 @@
-//! The lists in `--mount` and `--device`: fields separated by commas, quoted as in CSV.
+//! The lists in `--mount`, `--device` and docker's own flags: one record of Go's `encoding/csv`.
 
-/// Splits a list into its fields.
+/// Splits a list into its fields. A field in double quotes may hold commas, and `""` in it is a quote.
 ///
 /// # Errors
 /// What is wrong with its quotes.
-pub(crate) fn fields(text: &str) -> Result<Vec<String>, &'static str> {
+pub fn csv_fields(text: &str) -> Result<Vec<String>, &'static str> {
     let mut fields = Vec::new();
     let mut rest = text;
     loop {
@@ -51,12 +51,14 @@ mod tests {
 
     #[test]
     fn quotes() {
-        assert_eq!(fields("type=bind,ro").unwrap(), ["type=bind", "ro"]);
-        assert_eq!(fields("a,\"b,c\",\"d\"\"e\"").unwrap(), ["a", "b,c", "d\"e"]);
-        assert_eq!(fields("a,").unwrap(), ["a", ""]);
-        assert_eq!(fields("").unwrap(), [""]);
+        assert_eq!(csv_fields("type=bind,ro").unwrap(), ["type=bind", "ro"]);
+        assert_eq!(csv_fields("a,\"b,c\",\"d\"\"e\"").unwrap(), ["a", "b,c", "d\"e"]);
+        assert_eq!(csv_fields("a,").unwrap(), ["a", ""]);
+        assert_eq!(csv_fields("a,b=c,").unwrap(), ["a", "b=c", ""]);
+        assert_eq!(csv_fields("\"a,b\"\"c\",d").unwrap(), ["a,b\"c", "d"]);
+        assert_eq!(csv_fields("").unwrap(), [""]);
         for bad in ["a\"b", "\"a", "\"a\"b"] {
-            assert!(fields(bad).is_err(), "{bad}");
+            assert!(csv_fields(bad).is_err(), "{bad}");
         }
     }
 }

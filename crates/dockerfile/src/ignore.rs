@@ -90,8 +90,8 @@ impl IgnoreFile {
     /// Whether a pattern by itself leaves out everything: `*`, `**`, `**/*`.
     pub(crate) fn leaves_out_everything(&self) -> bool {
         let all = |pattern: &Pattern| match pattern.parts.as_slice() {
-            [one] => one == "*" || one == "**",
-            [one, two] => one == "**" && two == "*",
+            [one] => one == "*",
+            [one, two] => matches!((one.as_str(), two.as_str()), ("*", "**") | ("**", "*")),
             _ => false,
         };
         self.patterns.iter().any(|pattern| !pattern.exception && all(pattern))
@@ -117,7 +117,7 @@ impl IgnoreFile {
     }
 }
 
-/// Go's `filepath.Clean` and the removal of outer slashes, by parts. A part with `**` among others is `*` for what it matches.
+/// Go's `filepath.Clean` and the removal of outer slashes, by parts.
 fn clean(path: &str) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     for part in path.split('/') {
@@ -127,6 +127,10 @@ fn clean(path: &str) -> Vec<String> {
             "**" if parts.last().is_some_and(|last| last == "**") => {}
             part => parts.push(part.to_owned()),
         }
+    }
+    // A `**` at the end is everything below, which is something.
+    if parts.last().is_some_and(|last| last == "**") {
+        parts.insert(parts.len() - 1, "*".into());
     }
     parts
 }

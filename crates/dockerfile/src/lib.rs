@@ -35,6 +35,7 @@ pub use check::{
     CheckOptions, Checked, Finding, Outline, OutlineArg, OutlineNeed, RULES, Rule, Subject, check, check_text, outline,
 };
 pub use chmod::Chmod;
+pub use csv::csv_fields;
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use directive::Directives;
 pub use heredoc::Heredoc;
@@ -43,7 +44,7 @@ pub use instruction::*;
 pub use mount::*;
 pub use nearest::nearest;
 pub use parse::{Parsed, parse, parse_trigger};
-pub use pattern::glob_match;
+pub use pattern::{glob_match, path_match};
 pub use scope::{Globals, Scope, is_proxy};
 pub use source::{AddSource, GitSource};
 pub use span::{LineIndex, Span, Spanned};

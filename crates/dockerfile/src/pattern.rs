@@ -78,24 +78,21 @@ fn literal(rest: &[char]) -> Option<(char, usize)> {
     }
 }
 
-/// Whether a path matches a pattern of an ignore file: as [`glob_match`] part by part, where a part `**` is any number of parts.
-pub(crate) fn path_match(pattern: &[String], path: &[&str]) -> bool {
+/// Whether a path matches part by part as [`glob_match`], where a part `**` is any number of parts, none among them. A `**` beside other
+/// characters is no more than `*`. Goes back only to the last `**`, so it is never exponential.
+#[must_use]
+pub fn path_match<S: AsRef<str>>(pattern: &[S], path: &[&str]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut back: Option<(usize, usize)> = None;
     loop {
-        match pattern.get(p) {
-            Some(part) if part == "**" => {
-                // A trailing `**` is everything below, which is something.
-                if p + 1 == pattern.len() {
-                    return n < path.len();
-                }
+        match pattern.get(p).map(AsRef::as_ref) {
+            Some("**") => {
                 back = Some((p + 1, n));
                 p += 1;
                 continue;
             }
-            Some(part) if n < path.len() && part_match(part, path[n]) => {
-                p += 1;
-                n += 1;
+            Some(part) if n < path.len() && glob_match(part, path[n]) => {
+                (p, n) = (p + 1, n + 1);
                 continue;
             }
             None if n == path.len() => return true,
@@ -109,11 +106,6 @@ pub(crate) fn path_match(pattern: &[String], path: &[&str]) -> bool {
             _ => return false,
         }
     }
-}
-
-/// `**` within a part is no more than `*` there.
-fn part_match(pattern: &str, name: &str) -> bool {
-    glob_match(pattern, name)
 }
 
 #[cfg(test)]

@@ -66,21 +66,12 @@ fn as_docker(args: &Args, environment: &Environment) -> Result<u8, Error> {
         }
     }
     render::print(&match args.format.as_deref() {
-        None => indented(&objects),
+        // Docker indents by four here, and by tabs for manifests.
+        None => template::indented(&objects, "    "),
         Some("json") => format!("{}\n", Value::Array(objects)),
         Some(format) => template::rows(format, &objects).map_err(Error::Usage)?,
     })?;
     failed.map_or(Ok(status::OK), Err)
-}
-
-/// Docker indents by four here.
-fn indented(objects: &[Value]) -> String {
-    let mut bytes = vec![];
-    let form = serde_json::ser::PrettyFormatter::with_indent(b"    ");
-    let mut writer = serde_json::Serializer::with_formatter(&mut bytes, form);
-    // Memory does not fail to be written.
-    let _ = serde::Serialize::serialize(objects, &mut writer);
-    String::from_utf8_lossy(&bytes).into_owned() + "\n"
 }
 
 /// A config is small; what is larger is no image's.

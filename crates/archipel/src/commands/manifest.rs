@@ -9,7 +9,7 @@ use super::lists::{List, Lists, Note, Source};
 use super::shared::{self, tagged};
 use crate::environment::Environment;
 use crate::errors::{Error, status};
-use crate::render::{self, Progress, diagnostic};
+use crate::render::{self, Progress, diagnostic, template};
 
 /// What can be done with a list.
 #[derive(Debug, Subcommand)]
@@ -302,10 +302,10 @@ fn inspect(args: &Inspect, lists: &Lists, environment: &Environment) -> Result<(
         [] => return Ok(()),
     };
     match args.verbose {
-        false => render::print(&tabbed(&parse(&manifest)?)),
+        false => render::print(&template::indented(&parse(&manifest)?, "\t")),
         true => {
             let value = verbose(&args.names[0], &manifest, &entries, environment, &insecure)?;
-            render::print(&tabbed(&value))
+            render::print(&template::indented(&value, "\t"))
         }
     }
 }
@@ -350,16 +350,6 @@ fn verbose(
 fn parse(manifest: &RawManifest) -> Result<Value, Error> {
     let told = || Error::io(manifest.digest().to_string());
     serde_json::from_slice(manifest.bytes()).map_err(|e| told()(e.into()))
-}
-
-/// Docker indents by tabs here.
-fn tabbed(value: &Value) -> String {
-    let mut bytes = vec![];
-    let form = serde_json::ser::PrettyFormatter::with_indent(b"\t");
-    let mut writer = serde_json::Serializer::with_formatter(&mut bytes, form);
-    // Memory does not fail to be written.
-    let _ = serde::Serialize::serialize(value, &mut writer);
-    String::from_utf8_lossy(&bytes).into_owned() + "\n"
 }
 
 /// The registries that `--insecure` is about.

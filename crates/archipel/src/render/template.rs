@@ -38,6 +38,15 @@ pub(crate) fn render(template: &str, value: &Value) -> Result<String, String> {
     Ok(shown)
 }
 
+/// What docker shows where nothing else is wanted: JSON on lines of their own, indented by four spaces or a tab as the command has it.
+pub(crate) fn indented(value: &impl serde::Serialize, indent: &str) -> String {
+    let mut bytes = vec![];
+    let form = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
+    // Memory does not fail to be written.
+    let _ = value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, form));
+    String::from_utf8_lossy(&bytes).into_owned() + "\n"
+}
+
 /// Shows each value on a line of its own; after `table`, in columns under the names of the fields.
 pub(crate) fn rows(template: &str, values: &[Value]) -> Result<String, String> {
     let Some(columns) = template.strip_prefix("table ") else {

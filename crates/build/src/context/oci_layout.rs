@@ -1,12 +1,10 @@
 //! An image in an OCI layout of this machine. What a build needs of it is taken into the store, where it is found from then
 //! on like any image that was pulled.
 
-use std::fs::File;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use archipel_oci::{Descriptor, Document, Platform, RawManifest, Reference, media_type};
+use archipel_oci::{Document, Platform, RawManifest, Reference, media_type};
 use archipel_store::Store;
 
 use crate::exec::blocking;
@@ -82,20 +80,5 @@ fn take(
     if !manifest.layers.iter().all(|layer| media_type::is_layer(&layer.media_type)) {
         return Ok(());
     }
-    blobs_of(&manifest).try_for_each(|blob| ingest(layout, blob, store))
-}
-
-fn ingest(layout: &Layout, blob: &Descriptor, store: &Store) -> Result<(), Error> {
-    let failed = |e: archipel_cas::Error| Error::from(archipel_store::Error::from(e));
-    if store.blobs().size(&blob.digest).map_err(failed)? == Some(blob.size) {
-        return Ok(());
-    }
-    let path = layout.path(&blob.digest);
-    let mut file = File::open(&path).map_err(Error::io(path.display().to_string()))?;
-    let mut ingest = store.blobs().ingest(blob.digest.algorithm()).map_err(failed)?;
-    let size = io::copy(&mut file, &mut ingest).map_err(Error::io(path.display().to_string()))?;
-    if size != blob.size {
-        return Err(Error::Request(format!("{} is damaged: it has {size} bytes of {}", path.display(), blob.size)));
-    }
-    ingest.commit(Some(&blob.digest)).map(drop).map_err(failed)
+    blobs_of(&manifest).try_for_each(|blob| layout.bring(blob, store))
 }

@@ -1,7 +1,6 @@
 //! Files of web servers. The store keeps them as blobs, and remembers which tag a server gave to which content: a file that
 //! has not changed is not fetched again.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use archipel_oci::{Algorithm, Digest, DigestError};
@@ -9,14 +8,11 @@ use archipel_remote::{DownloadRequest, DownloadStream, Secret};
 use jiff::fmt::rfc2822;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::sync::mpsc;
 
 use super::{once, secret};
 use crate::exec::blocking;
+use crate::spool::Spool;
 use crate::{Engine, Error, Request};
-
-/// Pieces of a file between the network and the disk.
-const PIECES: usize = 8;
 
 /// A file that is here now.
 #[derive(Clone, Debug)]
@@ -117,25 +113,13 @@ impl Engine {
     async fn http_store(&self, address: &Address, mut stream: DownloadStream) -> Result<Record, Error> {
         let etag = stream.etag().map(str::to_owned);
         let modified = stream.last_modified().and_then(seconds);
-        let (store, algorithm) = (self.store.clone(), address.algorithm);
-        let (sender, mut pieces) = mpsc::channel::<bytes::Bytes>(PIECES);
-        let writer = tokio::task::spawn_blocking(move || {
-            let mut ingest = store.blobs().ingest(algorithm).map_err(archipel_store::Error::from)?;
-            while let Some(piece) = pieces.blocking_recv() {
-                ingest.write_all(&piece).map_err(Error::io("store a file"))?;
-            }
-            Ok::<_, Error>(ingest)
-        });
+        let spool = Spool::new(&self.store, address.algorithm);
         while let Some(piece) = stream.chunk().await? {
-            if sender.send(piece).await.is_err() {
-                break; // the writer failed, and says why below
+            if !spool.write(piece).await {
+                break;
             }
         }
-        drop(sender);
-        let ingest = match writer.await {
-            Ok(ingest) => ingest?,
-            Err(e) => std::panic::resume_unwind(e.into_panic()),
-        };
+        let ingest = spool.finish().await?;
         let (store, key) = (self.store.clone(), key(address));
         blocking(move || {
             let (digest, size) = ingest.commit(None).map_err(archipel_store::Error::from)?;
@@ -205,7 +189,7 @@ mod tests {
 
     #[test]
     fn secrets_of_a_host() {
-        let mut request = super::super::git::tests::request();
+        let mut request = Request::empty();
         let given = |id: &str, value: &str| Given { id: id.into(), source: SecretSource::Value(value.into()) };
         request.secrets = vec![given("HTTP_AUTH_TOKEN_h.example", "hush\n"), given("HTTP_AUTH_HEADER_::1", "Basic x")];
         let header = |url: &str| authorization(url, &request).unwrap().map(|secret| secret.expose().to_owned());

@@ -1,16 +1,5 @@
 use super::*;
-
-struct Nothing;
-
-impl crate::Files for Nothing {
-    fn read(&self, _: &str) -> std::io::Result<Option<String>> {
-        Ok(None)
-    }
-
-    fn paths(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
+use crate::include::Nothing;
 
 fn facts() -> Facts {
     Facts {

@@ -47,7 +47,7 @@ impl std::fmt::Debug for SinkHandle {
     }
 }
 
-/// What a job leaves to others. It goes when nobody needs it any more.
+/// What a job leaves to others. It goes with the run.
 #[derive(Debug)]
 pub(super) struct Kept {
     files: Scratch,

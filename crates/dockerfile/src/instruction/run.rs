@@ -1,7 +1,7 @@
 //! RUN: its command and its flags. What `--mount` means is decided where its variables are known.
 
 use super::{CommandLine, Device, MountFlag, Network, Op, Raw, Run};
-use crate::csv;
+use crate::csv::csv_fields;
 use crate::diagnostic::Diagnostic;
 use crate::flags::Takes;
 use crate::span::Spanned;
@@ -50,7 +50,7 @@ impl Raw<'_, '_> {
     }
 
     fn fields(&mut self, flag: &str, value: &Spanned<String>) -> Option<Vec<String>> {
-        match csv::fields(&value.value) {
+        match csv_fields(&value.value) {
             Ok(fields) => Some(fields),
             Err(reason) => {
                 self.error("invalid-list", format!("--{flag}={}: {reason}", value.value), value.span.clone());

@@ -5,7 +5,6 @@ use archipel_remote::{Client, Config, Credentials, Options};
 
 use super::*;
 use crate::image::BaseLayer;
-use crate::request::{Context, Dockerfile};
 use crate::steps::Steps;
 use crate::{How, Sink, SourceDateEpoch};
 
@@ -18,33 +17,8 @@ fn engine() -> (tempfile::TempDir, Engine) {
 }
 
 fn request(annotations: &[(&str, &str)]) -> Request {
-    Request {
-        context: Context::Empty,
-        dockerfile: Dockerfile::Default,
-        named_contexts: Vec::new(),
-        target: None,
-        platforms: Vec::new(),
-        build_args: Vec::new(),
-        labels: Vec::new(),
-        annotations: annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
-        tags: Vec::new(),
-        outputs: Vec::new(),
-        no_cache: false,
-        no_cache_filter: Vec::new(),
-        cache_from: Vec::new(),
-        cache_to: Vec::new(),
-        provenance: None,
-        pull: false,
-        secrets: Vec::new(),
-        ssh: Vec::new(),
-        network: None,
-        add_hosts: Vec::new(),
-        shm_size: None,
-        ulimits: Vec::new(),
-        allow: Vec::new(),
-        jobs: 0,
-        source_date_epoch: None,
-    }
+    let annotations = annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Request { annotations, ..Request::empty() }
 }
 
 /// A step's snapshot that holds one file.

@@ -11,7 +11,7 @@ use archipel_remote::{Client, Config, Credentials, Options};
 use archipel_store::Store;
 
 use super::*;
-use crate::request::{Context, Dockerfile, Secret, SecretSource};
+use crate::request::{Secret, SecretSource};
 
 /// A folder with repositories, served, and an engine.
 struct World {
@@ -53,7 +53,7 @@ impl World {
     }
 
     async fn tree(&self, url: &str) -> Result<GitTree, Error> {
-        tree(&self.engine, url, &request()).await
+        tree(&self.engine, url, &Request::empty()).await
     }
 }
 
@@ -61,36 +61,6 @@ async fn tree(engine: &Engine, url: &str, request: &Request) -> Result<GitTree, 
     let source = GitSource::parse(url).unwrap().unwrap();
     let commit = engine.git_commit(&source, None, request).await?;
     engine.git_tree(&source, &commit, request).await
-}
-
-pub(crate) fn request() -> Request {
-    Request {
-        context: Context::Empty,
-        dockerfile: Dockerfile::Default,
-        named_contexts: Vec::new(),
-        target: None,
-        platforms: Vec::new(),
-        build_args: Vec::new(),
-        labels: Vec::new(),
-        annotations: Vec::new(),
-        tags: Vec::new(),
-        outputs: Vec::new(),
-        no_cache: false,
-        no_cache_filter: Vec::new(),
-        cache_from: Vec::new(),
-        cache_to: Vec::new(),
-        provenance: None,
-        pull: false,
-        secrets: Vec::new(),
-        ssh: Vec::new(),
-        network: None,
-        add_hosts: Vec::new(),
-        shm_size: None,
-        ulimits: Vec::new(),
-        allow: Vec::new(),
-        jobs: 0,
-        source_date_epoch: None,
-    }
 }
 
 /// Serves files. A path with `private` in it wants the token `hush`.
@@ -191,13 +161,13 @@ async fn what_moves_is_asked_for_and_what_is_here_is_not() {
     world.repository("r", "echo three > f; git commit -qam 3");
     // The build goes on with what it has seen; the next one sees the change.
     assert_eq!(world.tree(&url).await.unwrap().path, before.path);
-    let after = tree(&world.another(), &url, &request()).await.unwrap();
+    let after = tree(&world.another(), &url, &Request::empty()).await.unwrap();
     assert_eq!(read(&after, "f").as_deref(), Some("three\n"));
     let first = fs::read_to_string(world.dir.path().join("served/r/.git/refs/tags/v1")).unwrap();
     let named = format!("{url}#{}", first.trim());
     let whole = world.tree(&named).await.unwrap();
     fs::remove_dir_all(world.dir.path().join("served")).unwrap();
-    assert_eq!(tree(&world.another(), &named, &request()).await.unwrap().path, whole.path);
+    assert_eq!(tree(&world.another(), &named, &Request::empty()).await.unwrap().path, whole.path);
 }
 
 #[tokio::test]
@@ -220,7 +190,7 @@ async fn submodules_and_nothing_of_this_machine() {
     let add =
         format!("git -c protocol.file.allow=always submodule --quiet add {} x; git commit -qm 2", local.display());
     world.repository("r", &add);
-    let error = tree(&world.another(), &url, &request()).await.unwrap_err().to_string();
+    let error = tree(&world.another(), &url, &Request::empty()).await.unwrap_err().to_string();
     assert!(error.contains("submodules: ") && error.contains("'file' not allowed"), "{error}");
 }
 
@@ -230,7 +200,7 @@ async fn tokens() {
     let url = world.repository("private", "echo p > f; git add -A; git commit -qm p");
     let error = world.tree(&url).await.unwrap_err().to_string();
     assert!(error.contains("/private/.git: "), "{error}");
-    let mut request = request();
+    let mut request = Request::empty();
     let token = Secret { id: "GIT_AUTH_TOKEN".into(), source: SecretSource::Value(b"hush\n".to_vec()) };
     request.secrets = vec![token];
     assert_eq!(read(&tree(&world.another(), &url, &request).await.unwrap(), "f").as_deref(), Some("p\n"));
