@@ -226,15 +226,15 @@ impl FromStr for Reference {
                 if tag.is_empty() { "the tag after `:` is empty".into() } else { format!("`{tag}`: {TAG_RULE}") };
             return Err(form(&shown));
         }
+        let is_host = |text: &str| text.contains(['.', ':']) || text == "localhost";
+        let lower = |first: &str| first.to_ascii_lowercase();
         let (registry, path) = match name.split_once('/') {
-            Some((first, path))
-                if first.contains(['.', ':']) || first == "localhost" || first != first.to_lowercase() =>
-            {
-                (first, path)
-            }
-            _ => (DOCKER_HUB, name),
+            Some((first, path)) if is_host(&lower(first)) => (lower(first), path),
+            // A host only because no repository has capitals: without them it would be read as a repository.
+            Some((first, path)) if first != first.to_lowercase() => (first.to_owned(), path),
+            _ => (DOCKER_HUB.to_owned(), name),
         };
-        let registry = if registry == "index.docker.io" { DOCKER_HUB } else { registry };
+        let registry = if registry == "index.docker.io" { DOCKER_HUB } else { registry.as_str() };
         if !valid_registry(registry) {
             return Err(form(&format!("`{registry}` is not a registry's host name")));
         }
@@ -253,7 +253,7 @@ impl FromStr for Reference {
         if registry.len() + 1 + repository.len() > MAX_NAME {
             return Err(form("the name is longer than 255 characters"));
         }
-        Ok(Self { registry: registry.to_ascii_lowercase(), repository, tag: tag.map(Into::into), digest })
+        Ok(Self { registry: registry.to_owned(), repository, tag: tag.map(Into::into), digest })
     }
 }
 
@@ -341,6 +341,19 @@ mod tests {
         }
         for no in ["docker.io", "10.0.0.1:5000", "localhost.evil.org", "127.0.0.1.evil.org"] {
             assert!(!is_loopback(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn capitals_of_a_registry() {
+        for (text, full) in [
+            ("A/0", "A/0:latest"),
+            ("A.B:5/0", "a.b:5/0:latest"),
+            ("LOCALHOST/0", "localhost/0:latest"),
+            ("Docker.io/x", "docker.io/library/x:latest"),
+        ] {
+            assert_eq!(text.parse::<Reference>().unwrap().to_string(), full);
+            assert_eq!(full.parse::<Reference>().unwrap().to_string(), full);
         }
     }
 
