@@ -10,11 +10,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use archipel_oci::{Descriptor, DiffId, Digest, Document, Manifest, RawManifest, Reference, media_type};
-use archipel_store::{Compression, LayerOptions, SnapshotId};
+use archipel_store::{Compression, LayerOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::warn;
-use crate::exec::{Executor, Record, blocking};
+use crate::exec::{Executor, Output, Record, blocking};
 use crate::layout::{self, Layout};
 use crate::parts::{Blob, Parts};
 use crate::plan::{NodeId, Root};
@@ -86,7 +86,7 @@ impl Executor {
             };
             if let Some((step, layer)) = found {
                 let parent = self.materialize(root).await?;
-                let (store, snapshot) = (self.engine.store.clone(), step.record.snapshot.clone());
+                let (store, snapshot) = (self.engine.store.clone(), step.record.snapshot(key));
                 blocking(move || store.unpack_as(&layer, &step.diff_id, parent.as_ref(), &snapshot)).await?;
                 return Ok(Some(step.record));
             }
@@ -121,6 +121,9 @@ impl Engine {
                     let Some(entry) = layout.entry(name_of(&key)) else { return Ok(None) };
                     let raw = layout.manifest(&entry)?;
                     let (config, layer) = parts_of(&raw)?;
+                    if config.size > MAX_RECORD {
+                        return Err(Error::Request(format!("a record of {} bytes is none of ours", config.size)));
+                    }
                     layout.bring(&config, &store)?;
                     layout.bring(&layer, &store)?;
                     let bytes = store.blobs().read(&config.digest)?;
@@ -173,8 +176,7 @@ impl Engine {
                 continue;
             }
             let output = executor.output(id)?.clone();
-            let record = Record { snapshot: output.snapshot, created: output.created };
-            let (parts, key) = self.artifact(record, output.key).await?;
+            let (parts, key) = self.artifact(output).await?;
             match &export.location {
                 CacheLocation::Registry(reference) => {
                     let name = CacheLocation::reference(reference, &key)?;
@@ -192,8 +194,9 @@ impl Engine {
     }
 
     /// A step as an artifact.
-    async fn artifact(&self, record: Record, key: Digest) -> Result<(Parts, Digest), Error> {
-        let (store, snapshot): (_, SnapshotId) = (self.store.clone(), record.snapshot.clone());
+    async fn artifact(&self, output: Output) -> Result<(Parts, Digest), Error> {
+        let Output { key, record, snapshot, .. } = output;
+        let store = self.store.clone();
         let options = LayerOptions { compression: Compression::Gzip { level: None }, epoch: None };
         let layer = blocking(move || store.layer(&snapshot, &options)).await?;
         let step = Step { key, record, diff_id: layer.diff_id };

@@ -151,7 +151,6 @@ impl Engine {
             dockerfile: (loaded.name.clone(), loaded.text.clone()),
             now: request.source_date_epoch.map_or_else(now, |epoch| epoch.0),
             request: Arc::new(request),
-            cache_locks: Mutex::default(),
         });
         let outer = self.cancel.clone();
         let watch = tokio::spawn(async move {
@@ -226,7 +225,7 @@ fn result(executor: &Executor, target: StageResult, begun: Instant) -> Result<Pl
         if let Some(node) = step.node {
             let output = executor.output(node)?;
             layers.push(ResultLayer::Snapshot(output.snapshot.clone()));
-            created = Some(rfc3339(output.created));
+            created = Some(rfc3339(output.record.created));
         }
         // A step that only changes the config happened, for all that anybody can see, when the files below it were made:
         // so that the same build again is the same image.

@@ -37,16 +37,19 @@ impl Engine {
         let steps = Steps::default();
         let planned = Planner::new(self, request, &loaded, sink, &steps)?.plan().await?;
         let plan = &planned.plan;
-        Ok(plan.nodes.iter().map(|node| step(plan, node)).collect())
+        Ok(plan.nodes.iter().map(|node| step(plan, node, request)).collect())
     }
 }
 
-fn step(plan: &Plan, node: &Node) -> ExplainedStep {
+fn step(plan: &Plan, node: &Node, request: &Request) -> ExplainedStep {
     let (mut key, mut unkeyed) = (Vec::new(), Vec::new());
     match &node.op {
         Op::MakeDir(op) => key.push(format!("the path {}", op.path)),
         Op::Copy(op) => copy(plan, op, &mut key),
-        Op::Run(op) => run(plan, op, &mut key, &mut unkeyed),
+        Op::Run(op) => {
+            run(plan, op, &mut key, &mut unkeyed);
+            key.extend(surroundings(request));
+        }
     }
     ExplainedStep {
         name: node.name.clone(),
@@ -110,11 +113,24 @@ fn run(plan: &Plan, op: &RunOp, key: &mut Vec<String>, unkeyed: &mut Vec<String>
             MountOp::Bind { from, source: path, .. } => {
                 key.push(format!("names, modes and content of {path} in {}", source(plan, from)));
             }
-            MountOp::Cache(CacheMount { id, .. }) => unkeyed.push(format!("what the cache {id} holds")),
+            MountOp::Cache(CacheMount { id, from, .. }) => {
+                if let Some((from, path)) = from {
+                    key.push(format!("names, modes and content of {path} in {}", source(plan, from)));
+                }
+                unkeyed.push(format!("what the cache {id} holds"));
+            }
             MountOp::Secret(secret) => unkeyed.push(format!("the secret {}", secret.id)),
             MountOp::Ssh(ssh) => unkeyed.push(format!("the agent {}", ssh.id)),
             MountOp::Script { .. } => key.push("its script".into()),
             MountOp::Tmpfs { .. } => {}
         }
     }
+}
+
+/// What a RUN step depends on that was said on the command line for all of them.
+fn surroundings(request: &Request) -> Vec<String> {
+    let mut found: Vec<String> = request.add_hosts.iter().map(|(name, _)| format!("--add-host {name}")).collect();
+    found.extend(request.shm_size.map(|size| format!("--shm-size {size}")));
+    found.extend(request.ulimits.iter().map(|(name, ..)| format!("--ulimit {name}")));
+    found
 }

@@ -142,9 +142,14 @@ impl Layout {
         let path = self.path(&blob.digest);
         let told = || Error::io(path.display().to_string());
         let mut ingest = store.blobs().ingest(blob.digest.algorithm())?;
-        let size = io::copy(&mut File::open(&path).map_err(told())?, &mut ingest).map_err(told())?;
+        let mut file = File::open(&path).map_err(told())?.take(blob.size.saturating_add(1));
+        let size = io::copy(&mut file, &mut ingest).map_err(told())?;
         if size != blob.size {
-            return Err(Error::Request(format!("{} is damaged: it has {size} bytes of {}", path.display(), blob.size)));
+            return Err(Error::Request(format!(
+                "{} is damaged: it has not the {} bytes that it should",
+                path.display(),
+                blob.size
+            )));
         }
         ingest.commit(Some(&blob.digest))?;
         Ok(())

@@ -153,15 +153,16 @@ impl Dockerfile {
         }
     }
 
-    /// The stages that a stage needs, itself included, in order. `base` gives each stage's expanded base. Triggers that come
-    /// with base images are not known here; what they need is for who runs them.
+    /// The stages that a stage needs, itself included, in order: each needs earlier ones only. `base` gives each stage's expanded
+    /// base, or nothing for one that is replaced by something else and needs no stage. Triggers that come with base images are
+    /// not known here; what they need is for who runs them.
     ///
     /// # Errors
     /// As [`source`](Self::source), and those of `base`.
     pub fn reachable(
         &self,
         target: usize,
-        base: &mut dyn FnMut(&Stage) -> Result<String, Diagnostic>,
+        base: &mut dyn FnMut(&Stage) -> Result<Option<String>, Diagnostic>,
     ) -> Result<BTreeSet<usize>, Diagnostic> {
         let mut reached = BTreeSet::new();
         let mut open = vec![target];
@@ -170,7 +171,7 @@ impl Dockerfile {
             if !reached.insert(index) {
                 continue;
             }
-            let base = base(stage)?;
+            let Some(base) = base(stage)? else { continue };
             open.extend(self.parent(index, &base).map(|parent| parent.index));
             for instruction in &stage.instructions {
                 for source in self.sources(index, instruction)? {

@@ -38,6 +38,7 @@ pub use draft::Draft;
 pub use error::Error;
 pub use image::Image;
 pub use layer::{Compression, Layer, LayerOptions, Skipped};
+pub use mount::MountLock;
 pub use prune::Usage;
 pub use snapshot::{BadId, Snapshot, SnapshotId};
 pub use store::Store;

@@ -15,7 +15,27 @@ use crate::{Result, Store, disk};
 /// Folders that this process has alone, until it ends.
 static HELD: LazyLock<Mutex<HashMap<PathBuf, File>>> = LazyLock::new(Mutex::default);
 
+/// That nobody else has the cache mount of a name.
+#[derive(Debug)]
+pub struct MountLock(#[expect(dead_code, reason = "the kernel unlocks what is closed")] File);
+
 impl Store {
+    /// Takes a cache mount for a step that must be alone with it (`sharing=locked`), if none has it: neither in this process
+    /// nor in another.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn lock_mount(&self, name: &str) -> Result<Option<MountLock>> {
+        let base = self.mount_dir(name);
+        fs::create_dir_all(&base).at(&base)?;
+        let lock = disk::open_lock(&base.join("lock")).at(&base)?;
+        Ok(disk::try_lock(&lock).at(&base)?.then_some(MountLock(lock)))
+    }
+
+    fn mount_dir(&self, name: &str) -> PathBuf {
+        self.root().join("mounts").join(Digest::of(name.as_bytes()).hex())
+    }
+
     /// The folder of a name, made with this owner and mode, and with the files of `seed`, when there is none yet. A
     /// `private` one is nobody else's while this process lives: where one is taken, the next is had. A `fresh` one is
     /// empty, or as its seed is.
@@ -31,7 +51,7 @@ impl Store {
         owner: (u32, u32),
         mode: u32,
     ) -> Result<PathBuf> {
-        let base = self.root().join("mounts").join(Digest::of(name.as_bytes()).hex());
+        let base = self.mount_dir(name);
         let place = if private { alone(&base)? } else { base.join("0") };
         let data = place.join("data");
         if data.exists() && !fresh {

@@ -13,22 +13,38 @@ use crate::plan::{CopyOp, Item, MountOp, NodeId, Op, Root, RunOp, Source};
 use crate::tree::{Selection, digest, select};
 
 /// Changes when the same operation would make other bytes: old records are then not found.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What the cache remembers of a node.
+///
+/// It does not name the snapshot. Records also come from caches elsewhere, and one that could name it could put its files where
+/// another step's are looked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
-    pub(crate) snapshot: SnapshotId,
+    /// Tells what was made by a step that had to run again from what the step made before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    again: Option<Digest>,
+    /// Seconds since 1970.
     pub(crate) created: i64,
 }
 
-/// The name of what a node makes. A step that must run again makes something of its own, whatever lies there.
-pub(super) fn snapshot_id(key: &Digest, again: bool) -> SnapshotId {
-    if !again {
-        return SnapshotId::step(key);
+impl Record {
+    /// Of what is about to be made.
+    pub(super) fn new(created: i64, again: bool) -> Self {
+        let again = again.then(|| {
+            let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+            Digest::of(format!("{time} {}", std::process::id()).as_bytes())
+        });
+        Self { again, created }
     }
-    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
-    SnapshotId::step(&Digest::of(format!("{key} {time} {}", std::process::id()).as_bytes()))
+
+    /// The name of what the node of `key` made: the same on every machine that has this record.
+    pub(crate) fn snapshot(&self, key: &Digest) -> SnapshotId {
+        match &self.again {
+            None => SnapshotId::step(key),
+            Some(again) => SnapshotId::step(&Digest::of(format!("{key} {again}").as_bytes())),
+        }
+    }
 }
 
 /// The store's records, typed.
@@ -42,7 +58,7 @@ impl Records for Store {
         let Some(bytes) = self.cache_get(key)? else { return Ok(None) };
         // A record that cannot be read, or whose snapshot was pruned, is one that is not there.
         let Ok(record) = serde_json::from_slice::<Record>(&bytes) else { return Ok(None) };
-        Ok(self.snapshot(&record.snapshot)?.map(|_| record))
+        Ok(self.snapshot(&record.snapshot(key))?.map(|_| record))
     }
 
     fn remember(&self, key: &Digest, record: &Record) -> Result<(), Error> {
@@ -104,11 +120,19 @@ impl Executor {
                 MountOp::Bind { from, source, target, writable } => {
                     json!({ "bind": self.content(from, source, &Selection::default(), id).await?, "at": target, "rw": writable })
                 }
-                MountOp::Cache(cache) => json!({ "cache": cache.id, "at": cache.target, "ro": cache.read_only }),
+                MountOp::Cache(cache) => {
+                    let seed = match &cache.from {
+                        Some((from, source)) => Some(self.content(from, source, &Selection::default(), id).await?),
+                        None => None,
+                    };
+                    json!({ "cache": cache.id, "at": cache.target, "ro": cache.read_only, "seed": seed,
+                            "owner": cache.owner, "mode": cache.mode })
+                }
                 MountOp::Tmpfs { target, size } => json!({ "tmpfs": target, "size": size }),
                 // What a secret is must not matter to the result, and its value must not be in a key.
-                MountOp::Secret(secret) => json!({ "secret": secret.id, "at": secret.target, "env": secret.env }),
-                MountOp::Ssh(ssh) => json!({ "ssh": ssh.id, "at": ssh.target }),
+                MountOp::Secret(secret) => json!({ "secret": secret.id, "at": secret.target, "env": secret.env,
+                        "owner": secret.owner, "mode": secret.mode }),
+                MountOp::Ssh(ssh) => json!({ "ssh": ssh.id, "at": ssh.target, "owner": [ssh.uid, ssh.gid], "mode": ssh.mode }),
                 MountOp::Script { target, content } => json!({ "script": content, "at": target }),
             });
         }
@@ -121,11 +145,15 @@ impl Executor {
             "network": op.network,
             "insecure": op.insecure,
             "hostname": op.hostname,
+            "platform": op.platform.to_string(),
+            "hosts": self.request.add_hosts,
+            "shm": self.request.shm_size,
+            "ulimits": self.request.ulimits,
         }))
     }
 
     /// The digest of what a source stands for. That of a stage's or image's files is remembered: they never change.
-    async fn content(
+    pub(super) async fn content(
         self: &Arc<Self>,
         from: &Source,
         source: &str,

@@ -11,8 +11,7 @@ mod mount;
 mod remote;
 mod run;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use archipel_oci::Digest;
@@ -33,8 +32,8 @@ pub(crate) struct Output {
     /// Under which the cache has it.
     pub(crate) key: Digest,
     pub(crate) snapshot: SnapshotId,
-    /// Seconds since 1970 when it was made; the same again when it comes from the cache.
-    pub(crate) created: i64,
+    /// What the cache says of it, where it comes from there, the same as when it was made.
+    pub(crate) record: Record,
     /// Whether a cache had it.
     pub(crate) cached: bool,
     /// When it was there.
@@ -58,8 +57,6 @@ pub(crate) struct Executor {
     /// The build's time, in seconds since 1970: `SOURCE_DATE_EPOCH` where given.
     pub(crate) now: i64,
     pub(crate) outputs: Vec<OnceLock<Output>>,
-    /// Held by steps that use a cache mount with `sharing=locked`, by its id.
-    pub(crate) cache_locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// A sink that can stand in a struct that is printed.
@@ -114,20 +111,20 @@ impl Executor {
             return Ok(true);
         }
         let parent = self.materialize(&node.root).await?;
-        let made = key::snapshot_id(&key, node.no_cache);
+        let record = Record::new(self.now, node.no_cache);
+        let made = record.snapshot(&key);
         match &node.op {
-            Op::Run(op) => run::run(self.clone(), id, op, parent, made.clone()).await?,
-            Op::Copy(op) => copy::copy(self.clone(), op, id, parent, made.clone()).await?,
-            Op::MakeDir(op) => make_dir::make_dir(self.clone(), op, id, parent, made.clone()).await?,
+            Op::Run(op) => run::run(self.clone(), id, op, parent, made).await?,
+            Op::Copy(op) => copy::copy(self.clone(), op, id, parent, made).await?,
+            Op::MakeDir(op) => make_dir::make_dir(self.clone(), op, id, parent, made).await?,
         }
-        let record = Record { snapshot: made, created: self.now };
         self.engine.store.remember(&key, &record)?;
         self.finish(id, key, record, false);
         Ok(false)
     }
 
     fn finish(&self, id: NodeId, key: Digest, record: Record, cached: bool) {
-        let output = Output { key, snapshot: record.snapshot, created: record.created, cached, at: Instant::now() };
+        let output = Output { snapshot: record.snapshot(&key), key, record, cached, at: Instant::now() };
         // A node runs once, so nothing is there yet.
         let _ = self.outputs[id.0].set(output);
     }

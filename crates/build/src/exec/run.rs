@@ -1,12 +1,13 @@
 //! RUN: one process in the step's file system.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::Read;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use archipel_sandbox as sandbox;
-use archipel_store::{Draft, SnapshotId};
+use archipel_store::{Draft, MountLock, SnapshotId};
 
 use archipel_dockerfile::SshMount;
 
@@ -17,6 +18,7 @@ use crate::event::Stream;
 use crate::plan::{CacheMount, MountOp, NetworkMode, NodeId, Op, RunOp, SecretMount, Sharing};
 use crate::request::SecretSource;
 use crate::ssh::Socket;
+use crate::tree::Selection;
 use crate::{Error, Event, How};
 
 /// How many lines of a failed step's output its error repeats.
@@ -28,6 +30,9 @@ const TAIL_WIDTH: usize = 2000;
 const SOCKET_MODE: u32 = 0o600;
 const SOCKET_TARGET: &str = "/run/buildkit/ssh_agent";
 
+/// How long a step that waits for a cache leaves it alone between two looks.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 /// SIGILL and SIGSEGV.
 const CRASHES: [i32; 2] = [4, 11];
 
@@ -38,7 +43,7 @@ struct Mounts {
     env: Vec<(String, String)>,
     _opened: Vec<Opened>,
     _private: Vec<Draft>,
-    _locks: Vec<tokio::sync::OwnedMutexGuard<()>>,
+    _locks: Vec<MountLock>,
     sockets: Vec<Socket>,
 }
 
@@ -220,7 +225,7 @@ async fn collect(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Mounts,
         env: Vec::new(),
         _opened: Vec::new(),
         _private: Vec::new(),
-        _locks: Vec::new(),
+        _locks: lock(exec, op, id).await?,
         sockets: Vec::new(),
     };
     let mut agents = 0;
@@ -272,15 +277,44 @@ fn inside(exec: &Executor, opened: &Opened, source: &str, id: NodeId) -> Result<
     Ok(opened.path.join(place.path))
 }
 
-async fn cache_mount(exec: &Arc<Executor>, cache: &CacheMount, id: NodeId, mounts: &mut Mounts) -> Result<(), Error> {
-    let name = format!("{}\0{}", cache.id, cache.from.is_some());
-    if cache.sharing == Sharing::Locked {
-        let lock = {
-            let mut locks = exec.cache_locks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            locks.entry(name.clone()).or_default().clone()
-        };
-        mounts._locks.push(lock.lock_owned().await);
+/// The name of a cache in the store. One that began otherwise is another, as it is in BuildKit.
+async fn cache_name(exec: &Arc<Executor>, cache: &CacheMount, id: NodeId) -> Result<String, Error> {
+    let seed = match &cache.from {
+        Some((from, source)) => exec.content(from, source, &Selection::default(), id).await?,
+        None => String::new(),
+    };
+    Ok(format!("{}\0{seed}\0{:?}\0{:o}", cache.id, cache.owner, cache.mode))
+}
+
+/// Takes the caches of a step that are `sharing=locked`, waiting for others to let go of them. Each once, and all steps in the
+/// same order: so two steps never wait for each other.
+async fn lock(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Vec<MountLock>, Error> {
+    let mut names = BTreeSet::new();
+    for mount in &op.mounts {
+        if let MountOp::Cache(cache) = mount
+            && cache.sharing == Sharing::Locked
+        {
+            names.insert(cache_name(exec, cache, id).await?);
+        }
     }
+    let mut locks = Vec::new();
+    for name in names {
+        // The other may be another process, which cannot be waited for in a way that can be interrupted.
+        locks.push(loop {
+            if let Some(lock) = exec.engine.store.lock_mount(&name)? {
+                break lock;
+            }
+            tokio::select! {
+                () = exec.cancel.cancelled() => return Err(Error::Interrupted),
+                () = tokio::time::sleep(LOCK_PAUSE) => {}
+            }
+        });
+    }
+    Ok(locks)
+}
+
+async fn cache_mount(exec: &Arc<Executor>, cache: &CacheMount, id: NodeId, mounts: &mut Mounts) -> Result<(), Error> {
+    let name = cache_name(exec, cache, id).await?;
     let seed = match &cache.from {
         Some((from, source)) => {
             let opened = exec.open(from).await?;

@@ -11,19 +11,19 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, XattrFlags, fchmod, fgetxattr,
-    flistxattr, fsetxattr, fstat, futimens, linkat, mkdirat, mknodat, openat, openat2, readlinkat, renameat, statat,
-    symlinkat, unlinkat, utimensat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, fchmod, fstat, futimens,
+    linkat, mkdirat, mknodat, openat, openat2, readlinkat, renameat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
 use super::rootfs::Root;
 use crate::engine::warn;
 use crate::progress::Work;
+use crate::tree::xattr;
 use crate::{Error, Sink};
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -167,7 +167,7 @@ impl<'a> Copy<'a> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut to = File::from(openat(&here.to, draft, flags, Mode::from_raw_mode(0o600))?);
         self.work.add(std::io::copy(&mut from, &mut to)?);
-        attributes(&from, &to)?;
+        xattr::copy(&from, &to, false)?;
         Ok(self.dress(&to, stat)?)
     }
 
@@ -240,28 +240,6 @@ fn names(folder: &OwnedFd) -> Result<Vec<OsString>, Errno> {
         }
     }
     Ok(names)
-}
-
-/// Copies the extended attributes that a person's own file may have. A destination that has no place for one goes without.
-fn attributes(from: &File, to: &File) -> Result<(), Errno> {
-    let mut list = vec![0; 64 * 1024];
-    let length = match flistxattr(from, &mut list) {
-        Ok(length) => length,
-        Err(Errno::NOTSUP) => return Ok(()),
-        Err(e) => return Err(e),
-    };
-    for name in list[..length].split(|b| *b == 0) {
-        if !name.starts_with(b"user.") || name.starts_with(b"user.overlay.") {
-            continue;
-        }
-        let mut value = vec![0; 64 * 1024];
-        let length = fgetxattr(from, OsStr::from_bytes(name), &mut value)?;
-        match fsetxattr(to, OsStr::from_bytes(name), &value[..length], XattrFlags::empty()) {
-            Err(Errno::NOTSUP | Errno::NOSPC | Errno::DQUOT | Errno::RANGE) | Ok(()) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
 }
 
 fn is_dir(stat: &Stat) -> bool {

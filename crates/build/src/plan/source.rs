@@ -41,7 +41,7 @@ impl Planner<'_> {
         }
     }
 
-    fn named_context(&self, name: &str) -> Option<(String, Context)> {
+    pub(super) fn named_context(&self, name: &str) -> Option<(String, Context)> {
         let wanted = normal(name);
         let found = self.request.named_contexts.iter().rev().find(|(known, _)| normal(known) == wanted);
         found.cloned()

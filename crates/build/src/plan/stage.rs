@@ -20,6 +20,9 @@ use crate::{Engine, Error, How, Request, Sink, check};
 /// What runtimes take where an image does not say (docker's, which it also writes into images made from scratch).
 pub(super) const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// How far triggers of base images may lead from stage to stage. Nobody writes more than one or two.
+const MAX_TRIGGERS: usize = 16;
+
 /// Makes the plan.
 pub(crate) struct Planner<'a> {
     pub(super) engine: &'a Engine,
@@ -43,6 +46,8 @@ pub(super) struct Walk {
     pub(super) platform: Platform,
     pub(super) globals: Globals,
     states: HashMap<usize, Arc<State>>,
+    /// How many triggers we are inside of that name stages.
+    depth: usize,
 }
 
 /// A stage after its last instruction.
@@ -115,7 +120,7 @@ impl<'a> Planner<'a> {
             let automatic = dockerfile::automatic_args(&Platform::host(), &platform, self.request.target.as_deref());
             let globals = self.dockerfile.globals(automatic, &self.request.build_args).map_err(|e| self.wrong(e))?;
             epoch = epoch::wanted(self.request, &self.dockerfile, &globals)?;
-            let mut walk = Walk { platform: platform.clone(), globals, states: HashMap::new() };
+            let mut walk = Walk { platform: platform.clone(), globals, states: HashMap::new(), depth: 0 };
             let state = self.stage(&mut walk, target).await?;
             if targets.is_empty() {
                 self.check(&walk, target)?;
@@ -164,40 +169,58 @@ impl<'a> Planner<'a> {
         slowest.unwrap_or(How::Assembled)
     }
 
-    /// A stage with all that it needs. Recursion in a box: ONBUILD triggers may name stages that nothing else names.
+    /// A stage with all that it needs, the earliest first, so that a long chain of stages is no deep recursion. What is left of
+    /// that is ONBUILD triggers, which may name stages that nothing else names.
     pub(super) fn stage<'s>(&'s mut self, walk: &'s mut Walk, index: usize) -> Walking<'s> {
         Box::pin(async move {
             if let Some(known) = walk.states.get(&index) {
                 return Ok(known.clone());
             }
-            let stage = self.dockerfile.stages[index].clone();
-            let label = stage.label();
-            let state = match self.replaced(walk, &stage).await? {
-                Some(state) => state,
-                None => {
-                    let mut state = self.base(walk, &stage).await?;
-                    state.has_cmd = false;
-                    let triggers = std::mem::take(&mut state.config.config.on_build);
-                    let mut instructions = Vec::new();
-                    for trigger in &triggers {
-                        let read = dockerfile::parse_trigger(trigger, &stage.span).map_err(|e| self.wrong(e))?;
-                        instructions.push(read);
-                    }
-                    instructions.extend(stage.instructions.iter().cloned());
-                    let total = 1 + instructions.iter().filter(|i| makes_files(i)).count();
-                    let named = |name: &String| name.eq_ignore_ascii_case(&label);
-                    let no_cache = self.request.no_cache || self.request.no_cache_filter.iter().any(named);
-                    let mut at = Stage { index, label, total, at: 1, no_cache };
-                    for instruction in &instructions {
-                        self.instruction(walk, &mut at, &mut state, instruction).await?;
-                    }
-                    state
-                }
+            if walk.depth > MAX_TRIGGERS {
+                let message = format!("ONBUILD triggers lead from stage to stage more than {MAX_TRIGGERS} times");
+                return Err(self.error("trigger-depth", message, &self.dockerfile.stages[index].span));
+            }
+            let base = |stage: &dockerfile::Stage| match &stage.name {
+                Some(name) if self.named_context(&name.value).is_some() => Ok(None),
+                _ => Ok(Some(walk.globals.expand(&stage.base)?.0)),
             };
-            let state = Arc::new(state);
-            walk.states.insert(index, state.clone());
-            Ok(state)
+            let needed = self.dockerfile.reachable(index, &mut { base }).map_err(|e| self.wrong(e))?;
+            walk.depth += 1;
+            for stage in needed {
+                if !walk.states.contains_key(&stage) {
+                    let state = self.one_stage(walk, stage).await?;
+                    walk.states.insert(stage, Arc::new(state));
+                }
+            }
+            walk.depth -= 1;
+            Ok(walk.states[&index].clone())
         })
+    }
+
+    /// A stage whose needs are there.
+    async fn one_stage(&mut self, walk: &mut Walk, index: usize) -> Result<State, Error> {
+        let stage = self.dockerfile.stages[index].clone();
+        if let Some(state) = self.replaced(walk, &stage).await? {
+            return Ok(state);
+        }
+        let mut state = self.base(walk, &stage).await?;
+        state.has_cmd = false;
+        let triggers = std::mem::take(&mut state.config.config.on_build);
+        let mut instructions = Vec::new();
+        for trigger in &triggers {
+            let read = dockerfile::parse_trigger(trigger, &stage.span).map_err(|e| self.wrong(e))?;
+            instructions.push(read);
+        }
+        instructions.extend(stage.instructions.iter().cloned());
+        let total = 1 + instructions.iter().filter(|i| makes_files(i)).count();
+        let label = stage.label();
+        let named = |name: &String| name.eq_ignore_ascii_case(&label);
+        let no_cache = self.request.no_cache || self.request.no_cache_filter.iter().any(named);
+        let mut at = Stage { index, label, total, at: 1, no_cache };
+        for instruction in &instructions {
+            self.instruction(walk, &mut at, &mut state, instruction).await?;
+        }
+        Ok(state)
     }
 
     /// What a stage starts from: another stage, nothing, or an image.

@@ -15,15 +15,14 @@ use std::rc::Rc;
 
 use archipel_dockerfile::Chmod;
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, chownat, fchmod,
-    fchown, fgetxattr, flistxattr, fsetxattr, futimens, linkat, mkdirat, mknodat, openat, openat2, readlinkat, statat,
-    symlinkat, unlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, chownat, fchmod, fchown,
+    futimens, linkat, mkdirat, mknodat, openat, openat2, readlinkat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
 use super::view::{is_dir, is_link, parts};
 use super::walk::Entry;
-use super::{Match, View};
+use super::{Match, View, xattr};
 use crate::Error;
 
 const MAX_LINKS: usize = 40;
@@ -217,7 +216,7 @@ impl Destination {
         let source_owner = if keeps_owner { (stat.st_uid, stat.st_gid) } else { (0, 0) };
         let owner = self.ownership.owner.unwrap_or(source_owner);
         if kind.is_dir() {
-            return self.put_dir(entry, to, owner);
+            return self.put_dir(entry, to, owner, keeps_owner);
         }
         let (parent, name) = split(to);
         let several = stat.st_nlink > 1 && kind.is_file();
@@ -234,8 +233,7 @@ impl Destination {
                 let mode = self.mode(stat.st_mode, false);
                 self.create(to, mode, owner, mtime(stat), |file| {
                     std::io::copy(&mut source, file)?;
-                    copy_xattrs(&source, file, keeps_owner)?;
-                    Ok(())
+                    Ok(xattr::copy(&source, &*file, keeps_owner)?)
                 })
                 .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
                 if several {
@@ -248,8 +246,12 @@ impl Destination {
                 symlinkat(target.as_c_str(), &*dir, name)?;
                 self.own(&dir, name, owner, mtime(stat))?;
             }
-            // A socket means nothing without the process behind it: builders leave it out.
-            FileType::Socket => {}
+            // A socket means nothing without the process behind it. BuildKit leaves an empty file in its place.
+            FileType::Socket => {
+                let mode = self.mode(stat.st_mode, false);
+                self.create(to, mode, owner, mtime(stat), |_| Ok(()))
+                    .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+            }
             _ => {
                 let dir = self.make_room(parent, name)?;
                 let mode = Mode::from_raw_mode(self.mode(stat.st_mode, false));
@@ -262,7 +264,7 @@ impl Destination {
     }
 
     /// The directory that a source is keeps its own mode where it exists already; those inside it bring theirs.
-    fn put_dir(&mut self, entry: &Entry<'_>, to: &Path, owner: (u32, u32)) -> Result<(), Errno> {
+    fn put_dir(&mut self, entry: &Entry<'_>, to: &Path, owner: (u32, u32), trusted: bool) -> Result<(), Errno> {
         let (parent, name) = split(to);
         let top = entry.path.as_os_str().is_empty();
         if name.is_empty() {
@@ -282,6 +284,8 @@ impl Destination {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(&*dir, name, flags, Mode::empty())?;
         fchown(&fd, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)))?;
+        let source = openat(entry.dir, entry.name, flags, Mode::empty())?;
+        xattr::copy(&source, &fd, trusted)?;
         fchmod(&fd, Mode::from_raw_mode(self.mode(entry.stat.st_mode, true)))?;
         self.times.insert(to.to_owned(), mtime(entry.stat));
         Ok(())
@@ -345,31 +349,6 @@ pub(crate) fn mtime(stat: &Stat) -> Timespec {
 
 fn times(time: Timespec) -> Timestamps {
     Timestamps { last_access: time, last_modification: time }
-}
-
-/// Copies extended attributes. A person's own files bring none of the system's: what a security module wrote on them means
-/// nothing elsewhere.
-fn copy_xattrs(from: &File, to: &File, trusted: bool) -> std::io::Result<()> {
-    let mut list = vec![0; 64 * 1024];
-    let n = match flistxattr(from, &mut list) {
-        Ok(n) => n,
-        Err(Errno::NOTSUP) => return Ok(()),
-        Err(e) => return Err(e.into()),
-    };
-    for name in list[..n].split(|b| *b == 0).filter(|name| !name.is_empty()) {
-        let own = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
-        let capability = trusted && name == b"security.capability";
-        if !own && !capability {
-            continue;
-        }
-        let mut value = vec![0; 64 * 1024];
-        let length = fgetxattr(from, OsStr::from_bytes(name), &mut value)?;
-        match fsetxattr(to, OsStr::from_bytes(name), &value[..length], XattrFlags::empty()) {
-            Ok(()) | Err(Errno::NOTSUP) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-    Ok(())
 }
 
 fn failed(path: &Path, errno: Errno) -> Error {

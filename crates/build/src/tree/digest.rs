@@ -1,14 +1,15 @@
-//! What a cache key says of a selection: names, kinds, modes and contents, not times. Owners only where they mean
+//! What a cache key says of a selection: names, kinds, modes, attributes and contents, not times. Owners only where they mean
 //! something.
 
 use std::io::Read as _;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt as _;
 
 use archipel_oci::{Digest, Hasher};
 use rustix::fs::{FileType, Mode, OFlags, openat, readlinkat};
 
 use super::walk::Entry;
-use super::{Match, View};
+use super::{Match, View, xattr};
 use crate::Error;
 
 /// The digest of everything that the matches stand for.
@@ -50,10 +51,25 @@ fn add(hasher: &mut Hasher, entry: &Entry<'_>, owners: bool, buffer: &mut [u8]) 
                 content.update(&buffer[..n]);
             }
             field(hasher, content.finish().as_str().as_bytes());
+            attributes(hasher, &file, owners)?;
+        }
+        FileType::Directory => {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            attributes(hasher, openat(entry.dir, entry.name, flags, Mode::empty())?, owners)?;
         }
         FileType::Symlink => field(hasher, readlinkat(entry.dir, entry.name, Vec::new())?.as_bytes()),
         FileType::CharacterDevice | FileType::BlockDevice => hasher.update(&stat.st_rdev.to_le_bytes()),
         _ => {}
+    }
+    Ok(())
+}
+
+/// Adds what [`xattr::copy`] would copy.
+fn attributes(hasher: &mut Hasher, file: impl AsFd, trusted: bool) -> std::io::Result<()> {
+    for (name, value) in xattr::read(file, trusted)? {
+        field(hasher, b"attribute");
+        field(hasher, &name);
+        field(hasher, &value);
     }
     Ok(())
 }

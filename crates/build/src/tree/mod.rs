@@ -6,6 +6,7 @@ mod digest;
 mod select;
 mod view;
 mod walk;
+pub(crate) mod xattr;
 
 pub(crate) use destination::{Destination, Ownership, mtime};
 pub(crate) use digest::digest;

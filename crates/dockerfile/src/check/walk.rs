@@ -55,7 +55,9 @@ pub(super) struct Before {
 pub(super) fn stages(subject: &Subject<'_>) -> Result<BTreeSet<usize>, Diagnostic> {
     match subject.target {
         None => Ok((0..subject.dockerfile.stages.len()).collect()),
-        Some(target) => subject.dockerfile.reachable(target, &mut |stage| Ok(subject.globals.expand(&stage.base)?.0)),
+        Some(target) => {
+            subject.dockerfile.reachable(target, &mut |stage| Ok(Some(subject.globals.expand(&stage.base)?.0)))
+        }
     }
 }
 
