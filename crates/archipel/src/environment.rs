@@ -5,7 +5,6 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use archipel_build::SourceDateEpoch;
 use archipel_oci::Platform;
 use archipel_remote::{Config, Credentials};
 use clap::ValueEnum;
@@ -148,14 +147,6 @@ impl Environment {
     /// A variable that a flag names: `--build-arg K`, `-e K`, `--secret env=K`.
     pub(crate) fn variable(&self, name: &str) -> Option<OsString> {
         std::env::var_os(name)
-    }
-
-    /// `SOURCE_DATE_EPOCH` (reproducible-builds.org): seconds since 1970.
-    pub(crate) fn source_date_epoch(&self) -> Result<Option<SourceDateEpoch>, Error> {
-        let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH").filter(|v| !v.is_empty()) else { return Ok(None) };
-        value.to_str().and_then(|v| v.parse().ok()).map(|seconds| Some(SourceDateEpoch(seconds))).ok_or_else(|| {
-            Error::Usage(format!("SOURCE_DATE_EPOCH is `{}`; it should be seconds since 1970", value.to_string_lossy()))
-        })
     }
 
     fn home(&self, instead: &str) -> Result<&Path, Error> {

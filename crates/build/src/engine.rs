@@ -12,12 +12,11 @@ use archipel_store::Store;
 
 use crate::cancel::Cancel;
 use crate::context::Loaded;
-use crate::epoch::Epoch;
-use crate::exec::{Executor, SinkHandle, blocking};
+use crate::exec::{Executor, SinkHandle};
 use crate::export::{PlatformResult, ResultLayer};
 use crate::plan::{NodeId, Plan, Planner, Root, StageResult};
 use crate::steps::Steps;
-use crate::{Error, Event, How, Request, Sink, SourceDateEpoch, StepInfo, Warning, context, epoch, schedule};
+use crate::{Error, Event, How, Request, Sink, StepInfo, Warning, context, epoch, schedule};
 
 /// A store, a registry client and a way to run foreign binaries. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -98,44 +97,21 @@ impl Engine {
         let loaded = context::load(request, self).await?;
         let steps = Steps::default();
         let mut request = request.clone();
-        if let Some(early) = epoch::early(&request, &loaded.text)? {
-            let time = match early {
-                Epoch::At(time) => Some(time),
-                Epoch::Context => loaded.time,
-                Epoch::Stage(stage) => Some(self.time_of_stage(&request, &loaded, stage, sink, &steps).await?),
-            };
+        if let Some(time) = self.early_epoch(&request, &loaded).await? {
             request.build_args.push((epoch::NAME.into(), time.map(|time| time.to_string()).unwrap_or_default()));
         }
         let made = self.make(request, &loaded, sink, &steps).await?;
         let request = made.executor.request.clone();
-        let built = self.export(&request, made.results, sink, &steps).await?;
+        let built = self.export(&request, made.executor.epoch, made.results, sink, &steps).await?;
         // After the result: what somebody waits for comes first, and a cache that fails has cost nothing.
         self.export_cache(&made.executor, &made.layers, sink, &steps).await?;
         Ok(built)
     }
 
-    /// The time of a stage's newest file.
-    async fn time_of_stage(
-        &self,
-        request: &Request,
-        loaded: &Loaded,
-        stage: String,
-        sink: &Sink,
-        steps: &Steps,
-    ) -> Result<i64, Error> {
-        let mut request = Request { target: Some(stage), platforms: vec![Platform::host()], ..request.clone() };
-        request.build_args.push((epoch::NAME.into(), String::new()));
-        let made = self.make(request, loaded, sink, steps).await?;
-        let top = made.results.first().and_then(|result| result.top.clone());
-        let store = self.store.clone();
-        blocking(move || epoch::newest(store.view(top.as_ref())?.path())).await
-    }
-
     /// Plans and runs.
-    async fn make(&self, mut request: Request, loaded: &Loaded, sink: &Sink, steps: &Steps) -> Result<Made, Error> {
+    async fn make(&self, request: Request, loaded: &Loaded, sink: &Sink, steps: &Steps) -> Result<Made, Error> {
         let begun = Instant::now();
         let planned = Planner::new(self, &request, loaded, sink, steps)?.plan().await?;
-        request.source_date_epoch = planned.epoch.map(SourceDateEpoch);
         let ids = declare(&planned.plan, sink, steps);
         // A failing step must not stop another build of the same engine; a person's Ctrl-C stops them all.
         let cancel = Cancel::default();
@@ -149,7 +125,8 @@ impl Engine {
             sink: SinkHandle(sink.clone()),
             cancel: cancel.clone(),
             dockerfile: (loaded.name.clone(), loaded.text.clone()),
-            now: request.source_date_epoch.map_or_else(now, |epoch| epoch.0),
+            now: planned.epoch.map_or_else(now, |epoch| epoch.0),
+            epoch: planned.epoch,
             request: Arc::new(request),
         });
         let outer = self.cancel.clone();
@@ -237,11 +214,6 @@ fn result(executor: &Executor, target: StageResult, begun: Instant) -> Result<Pl
             empty_layer: step.node.is_none(),
         });
     }
-    if let Some(epoch) = executor.request.source_date_epoch {
-        created = Some(rfc3339(epoch.0));
-        let own = config.history.len().saturating_sub(target.steps.len());
-        config.history[own..].iter_mut().for_each(|h| h.created.clone_from(&created));
-    }
     config.created = Some(created.unwrap_or_else(|| rfc3339(executor.now)));
     let top = match &target.root {
         Root::Node(id) => Some(executor.output(*id)?),
@@ -268,7 +240,7 @@ fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(0))
 }
 
-fn rfc3339(seconds: i64) -> String {
+pub(crate) fn rfc3339(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(|_| "1970-01-01T00:00:00Z".into(), |t| t.to_string())
 }
 

@@ -2,8 +2,9 @@
 //! `--provenance`). It says nothing that changes when the same is built again (no times, no invocation): so the same sources are
 //! the same index, attested or not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use archipel_dockerfile::redacted;
 use archipel_oci::{Digest, Platform, Reference};
 use serde_json::{Value, json};
 
@@ -97,8 +98,10 @@ impl Provenance {
     fn parameters(&self, request: &Request) -> Value {
         let mut parameters = json!({ "frontend": "dockerfile", "target": request.target });
         if self.max {
-            let pairs =
-                |pairs: &[(String, String)]| pairs.iter().cloned().collect::<std::collections::BTreeMap<_, _>>();
+            // A proxy's address may hold a login.
+            let pairs = |pairs: &[(String, String)]| {
+                pairs.iter().map(|(name, value)| (name.clone(), redacted(value))).collect::<BTreeMap<_, _>>()
+            };
             parameters["buildArgs"] = json!(pairs(&request.build_args));
             parameters["labels"] = json!(pairs(&request.labels));
             parameters["secrets"] = json!(request.secrets.iter().map(|secret| &secret.id).collect::<Vec<_>>());
@@ -137,12 +140,12 @@ impl Executor {
                 match item {
                     Item::Http { url, .. } => {
                         let file = self.engine.http_file(url, copy.checksum.as_deref(), &self.request).await?;
-                        found.insert(Material::new(without_login(url), &file.digest));
+                        found.insert(Material::new(address(url), &file.digest));
                     }
                     Item::Git(git) => {
                         let commit = self.engine.git_commit(git, copy.checksum.as_deref(), &self.request).await?;
                         let digest = ("sha1".to_owned(), commit.commit().to_owned());
-                        found.insert(Material { uri: without_login(&git.remote), digest });
+                        found.insert(Material { uri: address(&git.remote), digest });
                     }
                     Item::Path(_) | Item::Inline { .. } => {}
                 }
@@ -152,33 +155,14 @@ impl Executor {
     }
 }
 
-/// An address without a user, a password, and what a query may hold.
-fn without_login(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or(url);
-    match url.split_once("://") {
-        Some((scheme, rest)) => {
-            let (authority, path) = rest.split_once('/').map_or((rest, String::new()), |(a, p)| (a, format!("/{p}")));
-            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-            format!("{scheme}://{host}{path}")
-        }
-        None => url.to_owned(),
-    }
+/// An address without a login, and without a query, which may hold a signature.
+fn address(url: &str) -> String {
+    redacted(url.split(['?', '#']).next().unwrap_or(url))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_lose_their_secrets() {
-        for (url, shown) in [
-            ("https://user:pass@h.example/a/b?token=x#y", "https://h.example/a/b"),
-            ("https://h.example", "https://h.example"),
-            ("git@h.example:a/b.git", "git@h.example:a/b.git"),
-        ] {
-            assert_eq!(without_login(url), shown);
-        }
-    }
 
     #[test]
     fn packages() {

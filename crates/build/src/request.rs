@@ -57,8 +57,6 @@ pub struct Request {
     pub allow: Vec<String>,
     /// How many steps run at once; the machine's processors if 0.
     pub jobs: usize,
-    /// The time that timestamps are set to.
-    pub source_date_epoch: Option<SourceDateEpoch>,
 }
 
 #[cfg(test)]
@@ -90,14 +88,41 @@ impl Request {
             ulimits: Vec::new(),
             allow: Vec::new(),
             jobs: 0,
-            source_date_epoch: None,
         }
     }
 }
 
-/// `SOURCE_DATE_EPOCH` (reproducible-builds.org): seconds since 1970.
+/// `SOURCE_DATE_EPOCH` (reproducible-builds.org): seconds since 1970, of a time that a calendar has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SourceDateEpoch(pub i64);
+pub struct SourceDateEpoch(pub(crate) i64);
+
+impl std::str::FromStr for SourceDateEpoch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let seconds = text.parse().ok().filter(|seconds| jiff::Timestamp::from_second(*seconds).is_ok());
+        seconds.map(Self).ok_or_else(|| {
+            format!("invalid SOURCE_DATE_EPOCH: {text}; it should be seconds since 1970, of a year with four digits")
+        })
+    }
+}
+
+impl Request {
+    /// A `--build-context` and its name as it was given. Names are compared without case, and as references where they are some.
+    pub(crate) fn named_context(&self, name: &str) -> Option<(String, Context)> {
+        let wanted = normal(name);
+        self.named_contexts.iter().rev().find(|(known, _)| normal(known) == wanted).cloned()
+    }
+}
+
+/// A named context's name as it is compared: those of images are equal with and without what goes without saying.
+pub(crate) fn normal(name: &str) -> String {
+    let lower = name.to_ascii_lowercase();
+    match lower.parse::<Reference>() {
+        Ok(reference) => reference.familiar().trim_end_matches(":latest").to_owned(),
+        Err(_) => lower,
+    }
+}
 
 /// A tree of files, or an image.
 #[derive(Clone, Debug)]
@@ -197,6 +222,8 @@ pub enum Output {
         dest: PathBuf,
         /// `platform-split=`: a folder for each platform; as if by itself with several platforms.
         split: Option<bool>,
+        /// `source-date-epoch=`: the time of all files, instead of the build's.
+        epoch: Option<SourceDateEpoch>,
     },
     /// `type=tar`: the files, in a tar.
     Tar {
@@ -204,6 +231,8 @@ pub enum Output {
         dest: Option<PathBuf>,
         /// As for [`Output::Local`].
         split: Option<bool>,
+        /// As for [`Output::Local`].
+        epoch: Option<SourceDateEpoch>,
     },
     /// `type=cacheonly`: nothing leaves the cache.
     CacheOnly,
@@ -220,8 +249,10 @@ pub struct ImageOptions {
     pub force_compression: bool,
     /// `oci-mediatypes=false`: Docker's types, for registries and runtimes that know no others.
     pub docker_types: bool,
-    /// `rewrite-timestamp=true`: clamp the times in layers to `SOURCE_DATE_EPOCH`.
+    /// `rewrite-timestamp=true`: clamp the times in layers to `SOURCE_DATE_EPOCH`. Without one nothing is rewritten.
     pub rewrite_timestamp: bool,
+    /// `source-date-epoch=`: instead of the build's.
+    pub source_date_epoch: Option<SourceDateEpoch>,
     /// `name=`, `annotation.KEY=`: as written.
     pub annotations: Vec<(String, String)>,
 }

@@ -40,7 +40,9 @@ pub struct Label {
 }
 
 impl Diagnostic {
-    pub(crate) fn error(code: &'static str, message: impl Into<String>, span: Span) -> Self {
+    /// Something that is wrong.
+    #[must_use]
+    pub fn error(code: &'static str, message: impl Into<String>, span: Span) -> Self {
         Self { severity: Severity::Error, code, message: message.into(), span, labels: Vec::new(), help: None }
     }
 
@@ -48,7 +50,9 @@ impl Diagnostic {
         Self { severity: Severity::Warning, ..Self::error(code, message, span) }
     }
 
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+    /// The same with what to do about it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }

@@ -1,16 +1,17 @@
 //! What an image's history says of a step, in docker's words: tools and people read it.
 
 use crate::duration;
+use crate::redact::redacted;
 use crate::step::{AddStep, Command, CopyStep, Healthcheck, InlineFile, RunStep, Step};
 
 /// What docker writes behind the steps that make files.
 const SUFFIX: &str = " # buildkit";
 
 impl Step {
-    /// The entry's `created_by`. ONBUILD has none.
+    /// The entry's `created_by`, in which addresses have no logins. ONBUILD has none.
     #[must_use]
     pub fn history(&self) -> Option<String> {
-        Some(match self {
+        let text = match self {
             Self::Add(add) => add.history(),
             Self::Arg(args) => {
                 let one = |(name, value): &(String, Option<String>)| match value {
@@ -34,7 +35,8 @@ impl Step {
             Self::User(user) => format!("USER {user}"),
             Self::Volume(paths) => format!("VOLUME [{}]", paths.join(" ")),
             Self::Workdir(dir) => format!("WORKDIR {dir}"),
-        })
+        };
+        Some(redacted(&text))
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
 use crate::instruction::{Instruction, Op, Word};
+use crate::redact::redacted;
 use crate::span::Span;
 use crate::stage::Dockerfile;
 use crate::word::{Expansion, Lexer, Variables};
@@ -241,7 +242,7 @@ impl Scope {
         let keyword = instruction.keyword().as_str();
         let rest = expanded.get(instruction.name.value.len()..).unwrap_or_default();
         let rest: Vec<&str> = rest.split_whitespace().collect();
-        let title = format!("{keyword} {}", rest.join(" "));
+        let title = redacted(&format!("{keyword} {}", rest.join(" ")));
         match instruction.heredocs.first().filter(|_| instruction.keyword() == crate::Keyword::Run) {
             Some(heredoc) => format!("{title} ({})", heredoc.summary()),
             None => title,

@@ -2,18 +2,18 @@
 
 use std::path::PathBuf;
 
-use archipel_build::{Compression, ImageOptions, Output};
+use archipel_build::{Compression, ImageOptions, Output, SourceDateEpoch};
 
 use super::csv::{boolean, pairs};
 
 /// One `--output` as it was typed, read.
 pub(crate) fn parse(text: &str) -> Result<Output, String> {
     if text == "-" {
-        return Ok(Output::Tar { dest: None, split: None });
+        return Ok(Output::Tar { dest: None, split: None, epoch: None });
     }
     // docker: one field that is not a type is a folder to put the files in, whatever its name.
     if !text.contains(',') && !text.starts_with("type=") {
-        return Ok(Output::Local { dest: text.into(), split: None });
+        return Ok(Output::Local { dest: text.into(), split: None, epoch: None });
     }
     let mut fields = Fields::new(text)?;
     let Some(kind) = fields.take("type") else {
@@ -24,8 +24,9 @@ pub(crate) fn parse(text: &str) -> Result<Output, String> {
         "local" => Output::Local {
             dest: dest.ok_or("type=local needs dest=FOLDER")?.into(),
             split: fields.boolean("platform-split")?,
+            epoch: fields.epoch()?,
         },
-        "tar" => Output::Tar { dest: file(dest), split: fields.boolean("platform-split")? },
+        "tar" => Output::Tar { dest: file(dest), split: fields.boolean("platform-split")?, epoch: fields.epoch()? },
         "oci" => {
             let tar = fields.boolean("tar")?.unwrap_or(true);
             let dest = file(dest);
@@ -101,6 +102,10 @@ impl Fields {
         boolean(&value).map(Some).ok_or_else(|| format!("{key}={value} should be {key}=true or {key}=false"))
     }
 
+    fn epoch(&mut self) -> Result<Option<SourceDateEpoch>, String> {
+        self.take("source-date-epoch").filter(|text| !text.is_empty()).map(|text| text.parse()).transpose()
+    }
+
     fn names(&mut self) -> Result<Vec<archipel_oci::Reference>, String> {
         let Some(names) = self.take("name") else { return Ok(vec![]) };
         names.split(',').map(|name| name.parse().map_err(|e: archipel_oci::ReferenceError| e.to_string())).collect()
@@ -130,7 +135,15 @@ impl Fields {
         while let Some(at) = self.0.iter().position(|(k, _)| k.starts_with("annotation")) {
             annotations.push(self.0.remove(at));
         }
-        Ok(ImageOptions { compression, level, force_compression, docker_types, rewrite_timestamp, annotations })
+        Ok(ImageOptions {
+            compression,
+            level,
+            force_compression,
+            docker_types,
+            rewrite_timestamp,
+            source_date_epoch: self.epoch()?,
+            annotations,
+        })
     }
 
     /// Whatever is left was understood by nobody.
@@ -181,6 +194,8 @@ mod tests {
             ("type=image,compression=lz4", "lz4"),
             ("type=image,oci-artifact=true", "oci-artifact"),
             ("type=image,push=maybe", "maybe"),
+            ("type=oci,source-date-epoch=noon", "noon"),
+            ("type=local,dest=x,source-date-epoch=99999999999999", "four digits"),
             ("type=local,dest", "dest"),
         ] {
             let error = parse(text).map(|_| ()).unwrap_err();

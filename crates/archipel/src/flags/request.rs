@@ -15,6 +15,9 @@ use crate::errors::Error;
 /// The longest Dockerfile taken from standard input. BuildKit has the same bound.
 const MAX_DOCKERFILE: u64 = 2 << 20;
 
+/// The time of everything that a build makes (reproducible-builds.org).
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
+
 /// A request, and the file that holds standard input for as long as the request lives.
 #[derive(Debug)]
 pub(crate) struct Resolved {
@@ -50,7 +53,6 @@ pub(crate) fn resolve(args: &BuildArgs, environment: &Environment) -> Result<Res
         ulimits: args.ulimit.clone(),
         allow: args.allow.clone(),
         jobs: args.jobs,
-        source_date_epoch: environment.source_date_epoch()?,
     };
     Ok(Resolved { request, _spool: spool })
 }
@@ -116,6 +118,13 @@ fn build_args(typed: &[String], environment: &Environment) -> Result<Vec<(String
             return Err(Error::Usage(format!("--build-arg {text}: it should be KEY=VALUE or KEY")));
         }
         all.push((key.to_owned(), value));
+    }
+    // buildx: the environment's is an argument that nobody has to pass on.
+    if !all.iter().any(|(key, _)| key == EPOCH)
+        && let Some(value) = environment.variable(EPOCH).filter(|value| !value.is_empty())
+    {
+        let value = value.into_string().map_err(|_| Error::Usage(format!("{EPOCH}: its value is not UTF-8")))?;
+        all.push((EPOCH.to_owned(), value));
     }
     Ok(all)
 }

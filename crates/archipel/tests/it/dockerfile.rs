@@ -1,5 +1,7 @@
 //! What is wrong in a Dockerfile is shown where it is.
 
+use archipel_testkit::{Reply, Script, requires};
+
 use crate::util::{archipel, transcript};
 
 #[test]
@@ -27,4 +29,35 @@ fn needs_userns_every_error_is_shown_with_its_place() {
     error: Dockerfile has 2 errors
     [exit 1]
     ");
+}
+
+#[test]
+fn needs_userns_a_login_in_an_address_stays_out_of_the_log_and_the_image() {
+    requires!(userns);
+    let server = Script::new().on("GET", "/f", Reply::new(200).body("content\n")).start();
+    let archipel = archipel();
+    let url = format!("http://me:hunter2@{}/f", server.address());
+    let dir =
+        archipel.home.context("login", [("Dockerfile", format!("FROM scratch\nARG U\nADD $U /f\nADD {url} /g\n"))]);
+    let out = archipel.home.path().join("login.tar");
+    let output = format!("type=oci,dest={}", out.display());
+    let argument = format!("U={url}");
+    let finished = archipel.run([
+        "build",
+        "--progress=plain",
+        "--build-arg",
+        &argument,
+        "--provenance=mode=max",
+        "--output",
+        &output,
+        &dir.display().to_string(),
+    ]);
+    assert_eq!(finished.code(), 0, "{}", finished.stderr());
+    assert!(finished.stderr().contains("ADD http://xxxxx:xxxxx@"), "{}", finished.stderr());
+    assert!(!finished.stderr().contains("hunter2"), "{}", finished.stderr());
+    // Layers are compressed and hold what the server sent; configs and attestations are plain.
+    let bytes = std::fs::read(out).unwrap();
+    let holds = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+    assert!(holds("ADD http://xxxxx:xxxxx@") && !holds("hunter2"));
+    assert!(server.finish().iter().all(|request| request.header("authorization").is_some()));
 }

@@ -6,6 +6,7 @@ mod cache;
 mod checks;
 mod docker;
 mod dockerfile;
+mod epoch;
 mod faults;
 mod images;
 mod index;

@@ -1,11 +1,11 @@
 //! A git repository.
 
-use archipel_dockerfile::GitSource;
+use archipel_dockerfile::{GitSource, redacted};
 
 use super::{Loaded, Tree, folder};
 use crate::exec::blocking;
 use crate::source::GitTree;
-use crate::{Engine, Error, Request};
+use crate::{Engine, Error, Request, epoch};
 
 /// The build argument by which `.git` comes along.
 const KEEP_GIT_DIR: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
@@ -19,8 +19,7 @@ pub(super) async fn load(url: &str, request: &Request, engine: &Engine) -> Resul
         source.keep_git_dir = Some(true);
     }
     // An image that is to be the same tomorrow cannot have files with the time of their checkout.
-    source.commit_time |=
-        request.source_date_epoch.is_some() || argument("SOURCE_DATE_EPOCH").is_some_and(|value| !value.is_empty());
+    source.commit_time |= argument(epoch::NAME).is_some_and(|value| !value.is_empty());
     let found = fetch(&source, request, engine).await?;
     let (tree, dockerfile) = (tree(&found), request.dockerfile.clone());
     let loaded = blocking(move || folder::load(tree, &dockerfile)).await?;
@@ -31,6 +30,11 @@ pub(super) async fn load(url: &str, request: &Request, engine: &Engine) -> Resul
 pub(super) async fn named(url: &str, request: &Request, engine: &Engine) -> Result<Tree, Error> {
     let found = fetch(&parse(url)?, request, engine).await?;
     blocking(move || folder::named(tree(&found))).await
+}
+
+/// Its commit's time.
+pub(super) async fn time(url: &str, request: &Request, engine: &Engine) -> Result<i64, Error> {
+    Ok(fetch(&parse(url)?, request, engine).await?.time)
 }
 
 async fn fetch(source: &GitSource, request: &Request, engine: &Engine) -> Result<GitTree, Error> {
@@ -52,8 +56,8 @@ fn parse(url: &str) -> Result<GitSource, Error> {
     });
     match parsed {
         Some(Ok(source)) => Ok(source),
-        Some(Err(reason)) => Err(Error::Request(format!("git context {url}: {reason}"))),
-        None => Err(Error::Request(format!("{url} is no git repository's address"))),
+        Some(Err(reason)) => Err(Error::Request(format!("git context {}: {reason}", redacted(url)))),
+        None => Err(Error::Request(format!("{} is no git repository's address", redacted(url)))),
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use archipel_dockerfile::redacted;
 use archipel_store::Store;
 
 use super::local::text_of;
@@ -21,7 +22,7 @@ const NAME: &str = "context";
 pub(super) async fn load(url: &str, request: &Request, engine: &Engine) -> Result<Loaded, Error> {
     let found = engine.http_file(url, None, request).await?;
     let (store, dockerfile) = (engine.store.clone(), request.dockerfile.clone());
-    let name = url.split(['?', '#']).next().unwrap_or(url).to_owned();
+    let name = redacted(url.split(['?', '#']).next().unwrap_or(url));
     blocking(move || loaded(&found, name, &dockerfile, &store)).await
 }
 

@@ -17,7 +17,7 @@ pub(crate) use oci_layout::layout_image;
 
 use crate::exec::blocking;
 use crate::request::{Context, Dockerfile};
-use crate::{Engine, Error, Request};
+use crate::{Engine, Error, Request, epoch};
 
 /// The largest Dockerfile that is read. Real ones have kilobytes; a limit keeps a wrong path from filling the memory.
 const MAX_DOCKERFILE: u64 = 16 * 1024 * 1024;
@@ -82,6 +82,15 @@ pub(crate) async fn named(name: &str, context: &Context, request: &Request, engi
         Error::Request(reason) => Error::Request(format!("build context `{name}`: {reason}")),
         other => other,
     })
+}
+
+/// When the files of a named context were made, in seconds since 1970, if it says so.
+pub(crate) async fn time(context: &Context, request: &Request, engine: &Engine) -> Result<Option<i64>, Error> {
+    match context {
+        Context::Git(url) => Ok(Some(git::time(url, request, engine).await?)),
+        Context::Http(url) => epoch::time_of_file(&engine.http_file(url, None, request).await?).await,
+        _ => Ok(None),
+    }
 }
 
 /// A folder without files.

@@ -89,7 +89,7 @@ impl Executor {
             "root": self.root_key(&node.root)?,
             "operation": operation,
             // A time that is written into the files is part of what they are.
-            "epoch": self.request.source_date_epoch.map(|e| e.0),
+            "epoch": self.epoch.map(|e| e.0),
         });
         Ok(Digest::of(document.to_string().as_bytes()))
     }

@@ -21,7 +21,7 @@ use crate::cancel::Cancel;
 use crate::context::Tree;
 use crate::plan::{Node, NodeId, Op, Plan, Root};
 use crate::steps::Steps;
-use crate::{Engine, Error, Event, Request, Sink, StepId, StepOutcome};
+use crate::{Engine, Error, Event, Request, Sink, SourceDateEpoch, StepId, StepOutcome};
 
 pub(crate) use key::Record;
 use key::Records as _;
@@ -54,8 +54,9 @@ pub(crate) struct Executor {
     pub(crate) cancel: Cancel,
     /// The Dockerfile's name and text, for errors.
     pub(crate) dockerfile: (String, String),
-    /// The build's time, in seconds since 1970: `SOURCE_DATE_EPOCH` where given.
+    /// The build's time, in seconds since 1970: the epoch where there is one.
     pub(crate) now: i64,
+    pub(crate) epoch: Option<SourceDateEpoch>,
     pub(crate) outputs: Vec<OnceLock<Output>>,
 }
 

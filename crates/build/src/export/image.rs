@@ -11,6 +11,7 @@ use super::annotations::{Annotations, On};
 use super::attestation::attest;
 use super::terms::{described, in_terms};
 use super::{PlatformResult, ResultLayer};
+use crate::engine::rfc3339;
 use crate::exec::blocking;
 use crate::image::BaseLayer;
 use crate::parts::{Blob, Parts};
@@ -70,14 +71,14 @@ impl Engine {
                 "Docker's media types have no attestations: leave out oci-mediatypes=false".into(),
             ));
         }
-        let mut made = self.layers(request, results, options, work).await?;
+        let mut made = self.layers(results, options, work).await?;
         for layer in made.iter_mut().flatten() {
             layer.descriptor = described(&layer.descriptor, options.docker_types);
         }
         let mut parts = Parts::new();
         let (mut members, mut entries, mut documents) = (Vec::new(), Vec::new(), Vec::new());
         for (result, layers) in results.iter().zip(made) {
-            let (config, raw) = member(result, &layers, &annotations, options.docker_types);
+            let (config, raw) = member(result, &layers, &annotations, options);
             for layer in &layers {
                 let blob = || self.stored_blob(layer.descriptor.clone(), layer.origin.as_ref());
                 parts.blobs.entry(layer.descriptor.digest.clone()).or_insert_with(blob);
@@ -135,13 +136,12 @@ impl Engine {
     /// The layers of each platform. A snapshot that several platforms share is made a layer of once.
     async fn layers(
         &self,
-        request: &Request,
         results: &[PlatformResult],
         options: &ImageOptions,
         work: &Work,
     ) -> Result<Vec<Vec<Layer>>, Error> {
         let forced = options.force_compression;
-        let options = layer_options(request, options)?;
+        let options = layer_options(options);
         let mut making = JoinSet::new();
         let mut asked: Vec<&SnapshotId> = Vec::new();
         for layer in results.iter().flat_map(|result| &result.layers) {
@@ -220,17 +220,14 @@ impl Engine {
     }
 }
 
-fn layer_options(request: &Request, options: &ImageOptions) -> Result<LayerOptions, Error> {
+fn layer_options(options: &ImageOptions) -> LayerOptions {
     let compression = match options.compression.unwrap_or(Compression::Gzip) {
         Compression::Uncompressed => archipel_store::Compression::None,
         Compression::Gzip => archipel_store::Compression::Gzip { level: options.level },
         Compression::Zstd => archipel_store::Compression::Zstd { level: options.level },
     };
-    let epoch = request.source_date_epoch.filter(|_| options.rewrite_timestamp).map(|epoch| epoch.0);
-    if options.rewrite_timestamp && epoch.is_none() {
-        return Err(Error::Request("rewrite-timestamp=true needs SOURCE_DATE_EPOCH to say which time".into()));
-    }
-    Ok(LayerOptions { compression, epoch })
+    let epoch = options.source_date_epoch.filter(|_| options.rewrite_timestamp).map(|epoch| epoch.0);
+    LayerOptions { compression, epoch }
 }
 
 fn layer_of(store: &Arc<Store>, id: SnapshotId, options: &LayerOptions) -> Result<(SnapshotId, Layer), Error> {
@@ -243,10 +240,17 @@ fn member(
     result: &PlatformResult,
     layers: &[Layer],
     annotations: &Annotations,
-    docker: bool,
+    options: &ImageOptions,
 ) -> (Vec<u8>, RawManifest) {
     let mut config: ImageConfig = result.config.clone();
     config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id.clone()).collect();
+    if let Some(epoch) = options.source_date_epoch {
+        let own = result.base.as_ref().map_or(0, |base| base.config.history.len());
+        let created = Some(rfc3339(epoch.0));
+        config.history.iter_mut().skip(own).for_each(|entry| entry.created.clone_from(&created));
+        config.created = created;
+    }
+    let docker = options.docker_types;
     let config = config.to_bytes();
     let descriptor = Descriptor::of(in_terms(media_type::OCI_CONFIG, docker), &config);
     let mut manifest = Manifest::new(descriptor, layers.iter().map(|layer| layer.descriptor.clone()).collect());

@@ -177,13 +177,13 @@ impl<'a> Copy<'a> {
         futimens(&to, &both(self.time(stat)))
     }
 
-    /// With an epoch nothing is younger than it.
+    /// With an epoch everything has it, as with BuildKit.
     fn time(&self, stat: &Stat) -> Timespec {
         #[expect(clippy::unnecessary_cast, reason = "the types of these fields differ between architectures")]
         let time = Timespec { tv_sec: stat.st_mtime as i64, tv_nsec: stat.st_mtime_nsec as _ };
         match self.epoch {
-            Some(epoch) if time.tv_sec >= epoch => Timespec { tv_sec: epoch, tv_nsec: 0 },
-            _ => time,
+            Some(epoch) => Timespec { tv_sec: epoch, tv_nsec: 0 },
+            None => time,
         }
     }
 

@@ -17,7 +17,7 @@ use crate::progress::Work;
 use crate::provenance::Material;
 use crate::request::{ImageOptions, Output};
 use crate::steps::Steps;
-use crate::{Built, BuiltPlatform, Engine, Error, How, Request, Sink};
+use crate::{Built, BuiltPlatform, Engine, Error, How, Request, Sink, SourceDateEpoch};
 
 /// The repository under which the store keeps images without a name, by digest, so that they can be run and named by their
 /// id. No registry can be called so.
@@ -58,21 +58,29 @@ struct Images<'a> {
     results: &'a [PlatformResult],
     sink: &'a Sink,
     steps: &'a Steps,
-    made: Vec<(ImageOptions, bool, Image)>,
+    /// The build's.
+    epoch: Option<SourceDateEpoch>,
+    /// By the options, and the names that it is attested under.
+    made: Vec<(ImageOptions, Option<Vec<Reference>>, Image)>,
 }
 
 impl Images<'_> {
     /// `names` are those of the output. An archive for docker has no place for attestations.
     async fn get(&mut self, options: &ImageOptions, names: &[Reference], attested: bool) -> Result<Image, Error> {
-        let attested = attested && self.request.provenance.is_some();
-        if let Some((.., image)) = self.made.iter().find(|(known, a, _)| known == options && *a == attested) {
+        let epoch = options.source_date_epoch.or(self.epoch);
+        let options = ImageOptions { source_date_epoch: epoch, ..options.clone() };
+        let names = (attested && self.request.provenance.is_some()).then(|| names.to_vec());
+        if let Some((.., image)) = self.made.iter().find(|(o, n, _)| *o == options && *n == names) {
             return Ok(image.clone());
         }
+        if options.rewrite_timestamp && epoch.is_none() {
+            let message = "rewrite-timestamp is specified, but no source-date-epoch was found: no time is rewritten";
+            warn(self.sink, message);
+        }
         let work = self.work("exporting layers");
-        let names = attested.then_some(names);
-        let image = self.engine.assemble(self.request, self.results, options, names, &work).await;
+        let image = self.engine.assemble(self.request, self.results, &options, names.as_deref(), &work).await;
         let image = work.finish(image)?;
-        self.made.push((options.clone(), attested, image.clone()));
+        self.made.push((options, names, image.clone()));
         Ok(image)
     }
 
@@ -87,11 +95,12 @@ impl Engine {
     pub(crate) async fn export(
         &self,
         request: &Request,
+        epoch: Option<SourceDateEpoch>,
         results: Vec<PlatformResult>,
         sink: &Sink,
         steps: &Steps,
     ) -> Result<Built, Error> {
-        let mut images = Images { engine: self, request, results: &results, sink, steps, made: Vec::new() };
+        let mut images = Images { engine: self, request, results: &results, sink, steps, epoch, made: Vec::new() };
         let kept =
             [Output::Image { push: false, names: Vec::new(), by_digest: false, options: ImageOptions::default() }];
         let outputs = if request.outputs.is_empty() { &kept } else { request.outputs.as_slice() };
@@ -124,8 +133,12 @@ impl Engine {
                     let image = images.get(options, &names, false).await?;
                     self.export_archive(&images, &image, &names, dest.as_deref()).await?;
                 }
-                Output::Local { dest, split } => self.export_files(&images, Some(dest), true, *split).await?,
-                Output::Tar { dest, split } => self.export_files(&images, dest.as_deref(), false, *split).await?,
+                Output::Local { dest, split, epoch } => {
+                    self.export_files(&images, Some(dest), true, *split, *epoch).await?;
+                }
+                Output::Tar { dest, split, epoch } => {
+                    self.export_files(&images, dest.as_deref(), false, *split, *epoch).await?;
+                }
                 Output::CacheOnly => {}
             }
             if !matches!(output, Output::Local { .. } | Output::Tar { .. } | Output::CacheOnly) {
@@ -243,6 +256,7 @@ impl Engine {
         dest: Option<&Path>,
         folder: bool,
         split: Option<bool>,
+        epoch: Option<SourceDateEpoch>,
     ) -> Result<(), Error> {
         let split = split.unwrap_or(images.results.len() > 1);
         let mut roots = Vec::new();
@@ -255,7 +269,7 @@ impl Engine {
             roots.push((place, result.top.clone().or(base)));
         }
         let work = images.work(if folder { "exporting files" } else { "exporting to a tar" });
-        let epoch = images.request.source_date_epoch.map(|epoch| epoch.0);
+        let epoch = epoch.or(images.epoch).map(|epoch| epoch.0);
         let (store, dest, told) = (self.store.clone(), dest.map(Path::to_owned), work.clone());
         let sink = images.sink.clone();
         let written = blocking(move || {

@@ -18,10 +18,10 @@ use std::sync::Arc;
 use archipel_dockerfile::{Chmod, GitSource, SshMount};
 use archipel_oci::{ImageConfig, Platform};
 
-use crate::How;
 use crate::context::Tree;
 use crate::image::BaseImage;
 use crate::tree::Selection;
+use crate::{How, SourceDateEpoch};
 
 pub(crate) use stage::Planner;
 
@@ -229,7 +229,7 @@ pub(crate) struct Planned {
     /// One for each platform, in their order.
     pub(crate) targets: Vec<StageResult>,
     /// `SOURCE_DATE_EPOCH`, wherever it was said.
-    pub(crate) epoch: Option<i64>,
+    pub(crate) epoch: Option<SourceDateEpoch>,
 }
 
 /// The graph.

@@ -6,7 +6,7 @@ use archipel_oci::{Platform, Reference};
 use super::stage::{Planner, State, Walk};
 use super::{CopyOp, Item, Node, Op, Root, Source};
 use crate::context;
-use crate::request::Context;
+use crate::request::{Context, normal};
 use crate::tree::Selection;
 use crate::{Error, How};
 
@@ -41,12 +41,6 @@ impl Planner<'_> {
         }
     }
 
-    pub(super) fn named_context(&self, name: &str) -> Option<(String, Context)> {
-        let wanted = normal(name);
-        let found = self.request.named_contexts.iter().rev().find(|(known, _)| normal(known) == wanted);
-        found.cloned()
-    }
-
     /// A named context as something to copy from.
     pub(super) async fn named_source(
         &mut self,
@@ -54,7 +48,7 @@ impl Planner<'_> {
         name: &str,
         platform: &Platform,
     ) -> Result<Option<Source>, Error> {
-        let Some((known, context)) = self.named_context(name) else { return Ok(None) };
+        let Some((known, context)) = self.request.named_context(name) else { return Ok(None) };
         let key = (normal(&known), platform.to_string());
         if let Some(source) = self.named.get(&key) {
             return Ok(Some(source.clone()));
@@ -78,7 +72,7 @@ impl Planner<'_> {
         name: &str,
         platform: &Platform,
     ) -> Result<Option<State>, Error> {
-        let Some((known, context)) = self.named_context(name) else { return Ok(None) };
+        let Some((known, context)) = self.request.named_context(name) else { return Ok(None) };
         if let Some(state) = self.named_image(walk, &known, &context, platform).await? {
             return Ok(Some(state));
         }
@@ -129,6 +123,10 @@ impl Planner<'_> {
         platform: &Platform,
     ) -> Result<Option<State>, Error> {
         let image = match context {
+            // BuildKit: the same empty image as in FROM.
+            Context::Image(reference) if reference.familiar_name() == "scratch" => {
+                return Ok(Some(State::scratch(&walk.globals, platform)));
+            }
             Context::Image(reference) => self.image(reference, platform).await?,
             Context::OciLayout { path, target } => {
                 context::layout_image(name, path, target.as_deref(), platform, self.engine).await?
@@ -136,14 +134,5 @@ impl Planner<'_> {
             _ => return Ok(None),
         };
         Ok(Some(State::of_image(&walk.globals, image)))
-    }
-}
-
-/// Names of images are equal with and without what goes without saying.
-fn normal(name: &str) -> String {
-    let lower = name.to_ascii_lowercase();
-    match lower.parse::<Reference>() {
-        Ok(reference) => reference.familiar().trim_end_matches(":latest").to_owned(),
-        Err(_) => lower,
     }
 }

@@ -119,7 +119,7 @@ impl<'a> Planner<'a> {
         for platform in platforms {
             let automatic = dockerfile::automatic_args(&Platform::host(), &platform, self.request.target.as_deref());
             let globals = self.dockerfile.globals(automatic, &self.request.build_args).map_err(|e| self.wrong(e))?;
-            epoch = epoch::wanted(self.request, &self.dockerfile, &globals)?;
+            epoch = epoch::wanted(self.request, self.loaded, &self.dockerfile, &globals)?;
             let mut walk = Walk { platform: platform.clone(), globals, states: HashMap::new(), depth: 0 };
             let state = self.stage(&mut walk, target).await?;
             if targets.is_empty() {
@@ -129,7 +129,7 @@ impl<'a> Planner<'a> {
         }
         self.tell_unused();
         let epoch = match epoch {
-            Some(Epoch::At(seconds)) => Some(seconds),
+            Some(Epoch::At(epoch)) => Some(epoch),
             _ => None,
         };
         Ok(Planned { plan: self.plan, contexts: self.contexts, targets, epoch })
@@ -181,7 +181,7 @@ impl<'a> Planner<'a> {
                 return Err(self.error("trigger-depth", message, &self.dockerfile.stages[index].span));
             }
             let base = |stage: &dockerfile::Stage| match &stage.name {
-                Some(name) if self.named_context(&name.value).is_some() => Ok(None),
+                Some(name) if self.request.named_context(&name.value).is_some() => Ok(None),
                 _ => Ok(Some(walk.globals.expand(&stage.base)?.0)),
             };
             let needed = self.dockerfile.reachable(index, &mut { base }).map_err(|e| self.wrong(e))?;
@@ -290,14 +290,7 @@ impl<'a> Planner<'a> {
     }
 
     pub(super) fn error(&self, code: &'static str, message: String, span: &dockerfile::Span) -> Error {
-        self.wrong(Diagnostic {
-            severity: Severity::Error,
-            code,
-            message,
-            span: span.clone(),
-            labels: Vec::new(),
-            help: None,
-        })
+        self.wrong(Diagnostic::error(code, message, span.clone()))
     }
 
     pub(super) fn wrong(&self, diagnostic: Diagnostic) -> Error {

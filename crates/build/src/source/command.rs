@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use archipel_dockerfile::GitSource;
+use archipel_dockerfile::{GitSource, redacted};
 use archipel_remote::Secret;
 use base64::Engine as _;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -83,7 +83,7 @@ impl Git {
             false => None,
         };
         Ok(Self {
-            shown: shown(&source.remote),
+            shown: redacted(&source.remote),
             authorization: authorization(&source.remote, request)?,
             remote: source.remote.clone(),
             agent,
@@ -271,23 +271,12 @@ fn user_of(remote: &str) -> Option<&str> {
     rest.split('/').next()?.rsplit_once('@').map(|(user, _)| user)
 }
 
-/// An address without credentials. The user of ssh is none.
-fn shown(remote: &str) -> String {
-    match user_of(remote) {
-        Some(user) if !is_ssh(remote) => remote.replacen(&format!("{user}@"), "", 1),
-        _ => remote.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_and_where_tokens_go() {
-        assert_eq!(shown("https://me:pw@h.example/r.git"), "https://h.example/r.git");
-        assert_eq!(shown("ssh://git@h.example/r"), "ssh://git@h.example/r");
-        assert_eq!(shown("git@h.example:r"), "git@h.example:r");
+    fn where_tokens_go() {
         assert_eq!(token_scope("https://github.com/o/r.git"), "https://github.com/");
         assert_eq!(token_scope("https://h.example/r.git"), "https://h.example/r.git");
         assert!(is_ssh("git@h:r") && is_ssh("ssh://h/r") && !is_ssh("https://h/r.git"));

@@ -10,7 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use archipel_dockerfile::GitSource;
+use archipel_dockerfile::{GitSource, redacted};
 use archipel_oci::Digest;
 use archipel_store::SnapshotId;
 use rustix::fs::{FlockOperation, flock};
@@ -103,7 +103,10 @@ impl Engine {
     ) -> Result<GitCommit, Error> {
         let checksum = match (checksum, source.checksum.as_deref()) {
             (Some(a), Some(b)) if a != b => {
-                return Err(Error::Request(format!("checksum mismatch: --checksum={a}, and {b} in {}", source.text)));
+                return Err(Error::Request(format!(
+                    "checksum mismatch: --checksum={a}, and {b} in {}",
+                    redacted(&source.text)
+                )));
             }
             (a, b) => a.or(b),
         };

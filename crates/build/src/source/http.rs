@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use archipel_dockerfile::redacted;
 use archipel_oci::{Algorithm, Digest, DigestError};
 use archipel_remote::{DownloadRequest, DownloadStream, Secret};
 use jiff::fmt::rfc2822;
@@ -63,7 +64,7 @@ impl Engine {
         .await?;
         match checksum {
             Some(expected) if expected != file.digest => {
-                let shown = url.split(['?', '#']).next().unwrap_or(url);
+                let shown = redacted(url.split(['?', '#']).next().unwrap_or(url));
                 Err(Error::Request(format!("digest mismatch for {shown}: {} (expected: {expected})", file.digest)))
             }
             _ => Ok(file),
@@ -100,7 +101,7 @@ impl Engine {
                 (Some(stream), _) => self.http_store(address, stream).await,
                 (None, Some(record)) => Ok(record),
                 // Nothing was asked about that could be unchanged.
-                (None, None) => Err(Error::Request(format!("{}: the server sends nothing", address.url))),
+                (None, None) => Err(Error::Request(format!("{}: the server sends nothing", redacted(&address.url)))),
             }
         };
         tokio::select! {

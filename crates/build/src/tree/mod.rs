@@ -8,8 +8,7 @@ mod view;
 mod walk;
 pub(crate) mod xattr;
 
-pub(crate) use destination::{Destination, Ownership, mtime};
+pub(crate) use destination::{Destination, Ownership};
 pub(crate) use digest::digest;
 pub(crate) use select::{Match, Selection, select};
 pub(crate) use view::View;
-pub(crate) use walk::Entry;

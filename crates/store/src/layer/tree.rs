@@ -28,7 +28,8 @@ pub enum Form {
     Files,
 }
 
-/// Writes all files below a folder, but not the folder itself, sorted by name. With an `epoch` nothing is younger than it.
+/// Writes all files below a folder, but not the folder itself, sorted by name. With an `epoch` nothing in a layer is
+/// younger than it, and files have just that time (what BuildKit does in images, and in its other outputs).
 /// `prefix` is put before each path; it ends in a slash or is empty.
 ///
 /// # Errors
@@ -133,7 +134,7 @@ impl<W: Write> Walk<'_, W> {
         header.mode = meta.mode() & 0o7777;
         (header.uid, header.gid) = (meta.uid(), meta.gid());
         header.mtime = (meta.mtime(), u32::try_from(meta.mtime_nsec()).unwrap_or(0));
-        if let Some(epoch) = self.epoch.filter(|epoch| header.mtime.0 >= *epoch) {
+        if let Some(epoch) = self.epoch.filter(|epoch| self.form == Form::Files || header.mtime.0 >= *epoch) {
             header.mtime = (epoch, 0);
         }
         header
