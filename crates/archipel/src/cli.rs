@@ -14,6 +14,7 @@ use crate::errors::{Error, status};
 use crate::flags::csv::boolean;
 use crate::render::diagnostic;
 use crate::surface::{DOCKER_BUILD, Surface};
+use crate::unsupported;
 
 /// Container images for many architectures: build, publish, serve and run them, without a daemon or root.
 #[derive(Debug, Parser)]
@@ -85,7 +86,10 @@ fn parse(surface: Surface, arguments: Vec<OsString>) -> Result<Typed, clap::Erro
     if arguments.iter().any(|a| a.to_str().and_then(|a| a.split_once('=')).is_some_and(|(_, v)| boolean(v).is_some())) {
         command = flags_take_booleans(command);
     }
-    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    let mut matches = match command.try_get_matches_from_mut(arguments) {
+        Ok(matches) => matches,
+        Err(error) => return Err(unsupported::explain(error, &mut command)),
+    };
     let config = match surface {
         Surface::Archipel => None,
         Surface::Docker => matches.remove_one::<PathBuf>("config"),
@@ -176,6 +180,22 @@ mod tests {
         assert_eq!(pushes("--push=0"), Some(false));
         assert_eq!(pushes("--load=true"), Some(false));
         assert_eq!(pushes("--push=maybe"), None);
+    }
+
+    #[test]
+    fn commands_that_there_are_not() {
+        for (surface, text, message) in [
+            (Surface::Archipel, "archipel buid .", "'build'"),
+            (Surface::Archipel, "archipel save x", "no command `save`: it is not supported yet"),
+            (Surface::Docker, "docker ps", "no command `ps`: it is not supported yet"),
+            (Surface::Docker, "docker buildx bake", "no command `bake`: it is not supported yet"),
+            (Surface::Docker, "docker swarm init", "docker's daemons"),
+        ] {
+            let error = typed(surface, text).unwrap_err().to_string();
+            assert!(error.contains(message) && !error.contains("builder"), "{text}: {error}");
+        }
+        let error = typed(Surface::Archipel, "archipel build --allow foo .").unwrap_err().to_string();
+        assert!(error.contains("unknown entitlement"), "{error}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod prompt;
 mod render;
 mod runtime;
 mod surface;
+mod unsupported;
 
 use std::process::ExitCode;
 

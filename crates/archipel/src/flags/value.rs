@@ -59,6 +59,16 @@ pub(crate) fn host(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// `--allow`.
+pub(crate) fn entitlement(text: &str) -> Result<String, String> {
+    let known = ["network.host", "security.insecure", "device"];
+    match text.split_once('=').map_or(text, |(name, _)| name) {
+        "device" => Ok(text.to_owned()),
+        _ if known.contains(&text) => Ok(text.to_owned()),
+        _ => Err(format!("unknown entitlement; it should be one of {}", known.join(", "))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
