@@ -237,7 +237,13 @@ impl Scope {
     pub fn title(&self, instruction: &Instruction) -> String {
         let lexer = Lexer::title(self.globals.shared.escape);
         let source = &instruction.source;
-        let expanded = lexer.expand(source, &self.values).ok().filter(|found| found.growth <= MAX_TITLE);
+        let mut values = self.values.clone();
+        // Where a secret takes a variable's place, the variable's own value would tell a lie, and a secret none of it.
+        if let Op::Run(run) = &instruction.op {
+            let shadowed = run.mounts.iter().flat_map(|mount| &mount.fields).filter(|(key, _)| key == "env");
+            shadowed.for_each(|(_, name)| values.set(name.as_deref().unwrap_or_default(), "****"));
+        }
+        let expanded = lexer.expand(source, &values).ok().filter(|found| found.growth <= MAX_TITLE);
         let expanded = expanded.map_or_else(|| source.clone(), |found| found.text);
         let keyword = instruction.keyword().as_str();
         let rest = expanded.get(instruction.name.value.len()..).unwrap_or_default();

@@ -205,6 +205,8 @@ impl ImageConfig {
         self.os = platform.os;
         self.architecture = platform.architecture;
         self.variant = platform.variant;
+        self.os_version = platform.os_version;
+        self.os_features = platform.os_features;
     }
 
     /// The chain of all layers, or `None` for an image without one.

@@ -100,12 +100,12 @@ impl Platform {
 
     /// How well an image for `image` runs where `self` is wanted: 0 is exact, larger is worse, `None` not at all. An arm/v7
     /// machine runs v6 and v5, an amd64/v3 one runs v2 and v1; amd64 takes 386 and arm64 takes 32-bit arm only where
-    /// nothing better is there (containerd's `platforms.Only`).
+    /// nothing better is there (containerd's `platforms.Only`). Windows runs what is made for its build number.
     #[must_use]
     pub fn distance(&self, image: &Platform) -> Option<u32> {
         let want = self.clone().normalized();
         let have = image.clone().normalized();
-        if want.os != have.os {
+        if want.os != have.os || !want.runs_version(&have) {
             return None;
         }
         let (want_level, have_level) = (want.level(), have.level());
@@ -117,6 +117,15 @@ impl Platform {
             ("amd64", "386") => Some(100),
             ("arm64", "arm") => have_level.and_then(|h| 8u32.checked_sub(h)).map(|d| 100 + d),
             _ => None,
+        }
+    }
+
+    /// Windows compares the first three numbers of a version; other systems none.
+    fn runs_version(&self, image: &Platform) -> bool {
+        let build = |version: &str| version.splitn(4, '.').take(3).map(str::to_owned).collect::<Vec<_>>();
+        match (&self.os_version, &image.os_version) {
+            (Some(want), Some(have)) if self.os == "windows" => build(want) == build(have),
+            _ => true,
         }
     }
 
@@ -150,18 +159,40 @@ impl Platform {
 impl FromStr for Platform {
     type Err = PlatformError;
 
-    /// Reads `os/arch[/variant]`, or an architecture or operating system alone as docker does.
+    /// Reads `os[(version[+feature...])]/arch[/variant]`, or an architecture or operating system alone as docker does.
     fn from_str(text: &str) -> Result<Self, PlatformError> {
         let err = |reason| PlatformError { text: text.into(), reason };
-        let parts: Vec<&str> = text.split('/').collect();
+        let mut parts: Vec<&str> = text.split('/').collect();
+        let options = match parts.first().and_then(|os| os.strip_suffix(')')?.split_once('(')) {
+            Some((os, options)) => {
+                parts[0] = os;
+                options.split('+').collect()
+            }
+            None => Vec::new(),
+        };
+        let plain = |text: &&str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+        if !options.iter().all(plain) {
+            return Err(err("its version has a character that no version has"));
+        }
+        let mut platform = Self::of_parts(&parts).map_err(err)?;
+        if let Some((version, features)) = options.split_first() {
+            platform.os_version = Some((*version).to_owned()).filter(|version| !version.is_empty());
+            platform.os_features = features.iter().map(|feature| (*feature).to_owned()).collect();
+        }
+        Ok(platform)
+    }
+}
+
+impl Platform {
+    fn of_parts(parts: &[&str]) -> Result<Self, &'static str> {
         let valid = |p: &&str| {
             p.starts_with(|c: char| c.is_ascii_alphanumeric())
                 && p.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
         };
         if !parts.iter().all(valid) {
-            return Err(err("a part of it is empty or has a character that no platform has"));
+            return Err("a part of it is empty or has a character that no platform has");
         }
-        match parts.as_slice() {
+        match parts {
             [os @ ("linux" | "windows" | "darwin" | "freebsd")] => {
                 let host = Self::host();
                 Ok(Self::new(os, &host.architecture, host.variant.as_deref()))
@@ -173,19 +204,27 @@ impl FromStr for Platform {
                 if KNOWN.contains(&platform.architecture.as_str()) {
                     Ok(platform)
                 } else {
-                    Err(err("neither an operating system nor an architecture that is known"))
+                    Err("neither an operating system nor an architecture that is known")
                 }
             }
             [os, arch] => Ok(Self::new(os, arch, None)),
             [os, arch, variant] => Ok(Self::new(os, arch, Some(variant))),
-            _ => Err(err("more than three parts")),
+            _ => Err("more than three parts"),
         }
     }
 }
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = format!("{}/{}", self.os, self.architecture);
+        let mut text = self.os.clone();
+        if self.os_version.is_some() || !self.os_features.is_empty() {
+            text.push('(');
+            text.push_str(self.os_version.as_deref().unwrap_or_default());
+            self.os_features.iter().for_each(|feature| text.extend(["+", feature]));
+            text.push(')');
+        }
+        text.push('/');
+        text.push_str(&self.architecture);
         if let Some(variant) = &self.variant {
             text.push('/');
             text.push_str(variant);
@@ -219,6 +258,10 @@ mod tests {
             ("arm64", "linux/arm64"),
             ("LINUX/ARM64", "linux/arm64"),
             ("linux/riscv64", "linux/riscv64"),
+            ("windows(10.0.17763)/amd64", "windows(10.0.17763)/amd64"),
+            ("windows(10.0.1+win32k+x)/amd64/v1", "windows(10.0.1+win32k+x)/amd64"),
+            ("windows(+win32k)/amd64", "windows(+win32k)/amd64"),
+            ("windows()/amd64", "windows/amd64"),
         ] {
             assert_eq!(p(from).to_string(), to);
         }
@@ -227,7 +270,18 @@ mod tests {
 
     #[test]
     fn what_is_no_platform() {
-        for bad in ["", "/", "linux/", "linux//v7", "a/b/c/d", "nonsense", "linux/arm 64", "../etc"] {
+        for bad in [
+            "",
+            "/",
+            "linux/",
+            "linux//v7",
+            "a/b/c/d",
+            "nonsense",
+            "linux/arm 64",
+            "../etc",
+            "windows(1/amd64",
+            "windows(a b)/amd64",
+        ] {
             assert!(bad.parse::<Platform>().is_err(), "{bad}");
         }
     }
@@ -245,6 +299,10 @@ mod tests {
             ("linux/amd64", "linux/arm64", None),
             ("linux/amd64", "windows/amd64", None),
             ("linux/riscv64", "linux/riscv64", Some(0)),
+            ("windows(10.0.1.5)/amd64", "windows(10.0.1.6)/amd64", Some(0)),
+            ("windows(10.0.1)/amd64", "windows(10.0.2)/amd64", None),
+            ("windows/amd64", "windows(10.0.2)/amd64", Some(0)),
+            ("windows(10.0.1)/amd64", "windows/amd64", Some(0)),
         ] {
             assert_eq!(p(want).distance(&p(have)), distance, "{want} takes {have}");
         }

@@ -20,6 +20,10 @@ use crate::{Engine, Error, How, Request, Sink, check};
 /// What runtimes take where an image does not say (docker's, which it also writes into images made from scratch).
 pub(super) const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Windows, whose images have another shell and no path where they do not say.
+const WINDOWS: &str = "windows";
+const WINDOWS_SHELL: [&str; 3] = ["cmd", "/S", "/C"];
+
 /// How far triggers of base images may lead from stage to stage. Nobody writes more than one or two.
 const MAX_TRIGGERS: usize = 16;
 
@@ -67,7 +71,7 @@ pub(super) struct State {
 pub(super) struct Stage {
     pub(super) index: usize,
     pub(super) label: String,
-    /// How many of its instructions make files, FROM included.
+    /// How many of its instructions make files. FROM is one of them where it names an image.
     pub(super) total: usize,
     pub(super) at: usize,
     pub(super) no_cache: bool,
@@ -212,15 +216,23 @@ impl<'a> Planner<'a> {
             instructions.push(read);
         }
         instructions.extend(stage.instructions.iter().cloned());
-        let total = 1 + instructions.iter().filter(|i| makes_files(i)).count();
+        // An image counts as a step, which it can be: it is fetched.
+        let image = usize::from(state.base.is_some() && self.own_base(walk, &stage)?);
+        let total = image + instructions.iter().filter(|i| makes_files(i)).count();
         let label = stage.label();
         let named = |name: &String| name.eq_ignore_ascii_case(&label);
         let no_cache = self.request.no_cache || self.request.no_cache_filter.iter().any(named);
-        let mut at = Stage { index, label, total, at: 1, no_cache };
+        let mut at = Stage { index, label, total, at: image, no_cache };
         for instruction in &instructions {
             self.instruction(walk, &mut at, &mut state, instruction).await?;
         }
         Ok(state)
+    }
+
+    /// Whether a stage starts from something that is not another stage.
+    fn own_base(&self, walk: &Walk, stage: &dockerfile::Stage) -> Result<bool, Error> {
+        let (name, _) = walk.globals.expand(&stage.base).map_err(|e| self.wrong(e))?;
+        Ok(self.dockerfile.parent(stage.index, &name).is_none())
     }
 
     /// What a stage starts from: another stage, nothing, or an image.
@@ -306,7 +318,9 @@ impl State {
     /// Nothing.
     pub(super) fn scratch(globals: &Globals, platform: &Platform) -> Self {
         let mut config = ImageConfig::empty(platform);
-        config.config.env.push(DEFAULT_PATH.into());
+        if platform.os != WINDOWS {
+            config.config.env.push(DEFAULT_PATH.into());
+        }
         config.config.working_dir = "/".into();
         Self::new(globals, platform.clone(), None, Root::Scratch, config)
     }
@@ -325,7 +339,9 @@ impl State {
         config: ImageConfig,
     ) -> Self {
         let own = &config.config;
-        let scope = Scope::new(globals, &own.env, &own.working_dir, own.shell.as_deref());
+        let windows = (platform.os == WINDOWS).then(|| WINDOWS_SHELL.map(str::to_owned).to_vec());
+        let shell = own.shell.clone().or(windows);
+        let scope = Scope::new(globals, &own.env, &own.working_dir, shell.as_deref());
         Self { platform, base, root, config, scope, steps: Vec::new(), has_cmd: false }
     }
 }
