@@ -6,11 +6,13 @@ use crate::diagnostic::Diagnostic;
 use crate::instruction::{Instruction, Op, Word};
 use crate::span::Span;
 use crate::stage::Dockerfile;
-use crate::word::{Expansion, Lexer, Variables};
+use crate::word::{Expansion, Lexer, Variables, WordError};
 
 /// The most that variables may bring into the words of a stage, those of the stages below it included. Each word has a limit of
 /// its own, but there may be many words.
 const MAX_GROWTH: usize = 16 << 20;
+/// The most characters of a text that a message shows.
+const MAX_SHOWN: usize = 200;
 /// The most that they may bring into a title.
 const MAX_TITLE: usize = 64 << 10;
 
@@ -266,7 +268,7 @@ impl Scope {
 
     /// The content of a heredoc.
     pub(crate) fn document(&mut self, text: &str, span: &Span) -> Result<String, Diagnostic> {
-        let found = Lexer::document().expand(text, &self.values).map_err(|wrong| failed(wrong.0, span))?;
+        let found = Lexer::document().expand(text, &self.values).map_err(|wrong| failed(text, &wrong, span))?;
         self.grown.add(&found, span)?;
         self.missing.extend(found.missing.iter().map(|name| (name.clone(), span.clone())));
         Ok(found.text)
@@ -274,11 +276,12 @@ impl Scope {
 }
 
 fn expand(escape: char, word: &Word, values: &Values) -> Result<Expansion, Diagnostic> {
-    Lexer::new(escape)
-        .expand(&word.value, values)
-        .map_err(|wrong| failed(format!("{}: {}", word.value, wrong.0), &word.span))
+    Lexer::new(escape).expand(&word.value, values).map_err(|wrong| failed(&word.value, &wrong, &word.span))
 }
 
-fn failed(reason: String, span: &Span) -> Diagnostic {
-    Diagnostic::error("substitution", format!("failed to process {reason}"), span.clone())
+fn failed(text: &str, wrong: &WordError, span: &Span) -> Diagnostic {
+    // Of a document the beginning is enough.
+    let shown: String = text.chars().take(MAX_SHOWN).collect();
+    let shown = if shown.len() < text.len() { format!("{shown}...") } else { shown };
+    Diagnostic::error("substitution", format!("failed to process {shown:?}: {}", wrong.0), span.clone())
 }
