@@ -69,6 +69,16 @@ impl IgnoreFile {
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
         let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty()).collect();
+        self.matches_parts(&parts)
+    }
+
+    /// The same for a path as COPY has it. As in moby, the root is a part of its own, with an empty name: `a` does not match
+    /// `/a`, but `*` does.
+    pub(crate) fn matches_as_written(&self, path: &str) -> bool {
+        self.matches_parts(&path.split('/').collect::<Vec<_>>())
+    }
+
+    fn matches_parts(&self, parts: &[&str]) -> bool {
         let mut matched = false;
         for pattern in &self.patterns {
             // Once it is decided, only the opposite can change it.

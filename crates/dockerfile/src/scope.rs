@@ -16,6 +16,9 @@ const MAX_SHOWN: usize = 200;
 /// The most that they may bring into a title.
 const MAX_TITLE: usize = 64 << 10;
 
+/// ARGs that are for the builder and never in the environment.
+pub(crate) const NO_VARIABLES: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
+
 /// Names and values, each name once, where it first came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Values(Vec<(String, String)>);
@@ -227,7 +230,7 @@ impl Scope {
         self.values.get(name)
     }
 
-    /// The variables that have been used so far and that nobody defined.
+    /// The variables that have been used so far and that nobody defined, not even without a value.
     #[must_use]
     pub fn missing(&self) -> &[(String, Span)] {
         &self.missing
@@ -257,7 +260,7 @@ impl Scope {
     pub(crate) fn expansion(&mut self, word: &Word) -> Result<Expansion, Diagnostic> {
         let found = expand(self.globals.shared.escape, word, &self.values)?;
         self.grown.add(&found, &word.span)?;
-        self.missing.extend(found.missing.iter().map(|name| (name.clone(), word.span.clone())));
+        self.miss(&found.missing, &word.span);
         Ok(found)
     }
 
@@ -270,8 +273,19 @@ impl Scope {
     pub(crate) fn document(&mut self, text: &str, span: &Span) -> Result<String, Diagnostic> {
         let found = Lexer::document().expand(text, &self.values).map_err(|wrong| failed(text, &wrong, span))?;
         self.grown.add(&found, span)?;
-        self.missing.extend(found.missing.iter().map(|name| (name.clone(), span.clone())));
+        self.miss(&found.missing, span);
         Ok(found.text)
+    }
+
+    fn miss(&mut self, names: &[String], span: &Span) {
+        // An ARG without a value is empty on purpose.
+        let missing = names.iter().filter(|name| !self.declares(name)).map(|name| (name.clone(), span.clone()));
+        let missing: Vec<_> = missing.collect();
+        self.missing.extend(missing);
+    }
+
+    pub(crate) fn declares(&self, name: &str) -> bool {
+        self.args.iter().any(|arg| arg.name == name)
     }
 }
 
