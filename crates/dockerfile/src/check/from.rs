@@ -21,7 +21,7 @@ fn reason(text: &str, wrong: &PlatformError) -> String {
     match text.split('/').find(|part| part.is_empty() || !part.chars().all(valid)) {
         Some(part) => format!(
             "{part:?} is an invalid component of {text:?}: platform specifier component must match \
-             \"^[A-Za-z0-9_.-]+$\""
+             \"^[A-Za-z0-9_.-]+$\": invalid argument"
         ),
         None => wrong.to_string(),
     }

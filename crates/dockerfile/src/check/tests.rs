@@ -442,7 +442,7 @@ fn what_will_fail() {
     assert_eq!(
         wrong,
         ["failed to parse platform linux/${MYARCH}: \"\" is an invalid component of \"linux/\": platform specifier \
-             component must match \"^[A-Za-z0-9_.-]+$\" (did you mean MY_ARCH?)"]
+             component must match \"^[A-Za-z0-9_.-]+$\": invalid argument (did you mean MY_ARCH?)"]
     );
     assert_eq!(errors("FROM scratch\nEXPOSE x"), ["invalid containerPort: x"]);
     // The base image may define it.
