@@ -172,6 +172,11 @@ fn what_is_wrong_with_values() {
         ("COPY --chmod=999 a b", "invalid chmod"),
         ("ADD --checksum=sha256:x http://h/a b", "invalid checksum digest format"),
         ("ADD --checksum=sha256:x a b", "requires HTTP(S) or Git"),
+        ("ADD --checksum=xyz https://h/a.git b", "invalid checksum xyz for Git URL, expected hex commit hash"),
+        ("ADD --checksum=abc https://h/a.git?checksum=abd b", "checksum mismatch \"abc\" != \"abd\""),
+        ("ADD --keep-git-dir https://h/a.git?keep-git-dir=false b", "inconsistent keep-git-dir configuration"),
+        ("COPY http://h/a b", "source can't be a URL for COPY"),
+        ("COPY https://h/a.git b", "source can't be a git ref for COPY"),
         ("LABEL a=${B:?needed}", "needed"),
     ] {
         let error = steps_of(&format!("FROM x\n{text}"), &[]).unwrap_err();
