@@ -74,11 +74,10 @@ impl Scope {
         pairs.iter().map(|pair| Ok((self.expand(&pair.name)?, self.expand(&pair.value)?))).collect()
     }
 
-    /// The command with its shell before it, where it is for one.
+    /// The command with its shell before it, where it is for one. Nothing at all is a command for the shell too.
     fn command(&self, line: &CommandLine) -> Vec<String> {
         match line {
             CommandLine::Exec(words) => words.clone(),
-            CommandLine::Shell(text) if text.value.is_empty() => Vec::new(),
             CommandLine::Shell(text) => self.in_shell(&text.value),
         }
     }

@@ -24,7 +24,10 @@ impl Scope {
             return Ok(text);
         }
         let wrong = Diagnostic::error("invalid-signal", format!("invalid signal: {text}"), word.span.clone());
-        Err(wrong.propose(&text.to_ascii_uppercase(), NAMES.iter().copied()))
+        Err(match crate::nearest(&text, NAMES.iter().copied()) {
+            Some(near) => wrong.help(format!("did you mean {near}?")),
+            None => wrong,
+        })
     }
 }
 

@@ -92,6 +92,10 @@ fn commands_and_documents() {
     assert_eq!(script.argv, ["/dev/pipes/E"]);
     assert_eq!(script.script.as_ref().unwrap().content, "#!/usr/bin/python3\nprint()\n");
     assert_eq!(run("RUN [\"ls\"]").command, Command::Exec(vec!["ls".into()]));
+    assert_eq!(
+        histories("FROM x\nCMD\nENTRYPOINT\nCMD []\nENTRYPOINT []", &[]),
+        ["CMD [\"/bin/sh\" \"-c\" \"\"]", "ENTRYPOINT [\"/bin/sh\" \"-c\" \"\"]", "CMD []", "ENTRYPOINT []"]
+    );
 }
 
 #[test]
