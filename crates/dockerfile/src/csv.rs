@@ -14,7 +14,7 @@ pub fn csv_fields(text: &str) -> Result<Vec<String>, &'static str> {
                 let end = rest.find(',').unwrap_or(rest.len());
                 let (field, after) = rest.split_at(end);
                 if field.contains('"') {
-                    return Err("a quote must stand at the beginning of a field");
+                    return Err("bare \" in non-quoted field");
                 }
                 (field.to_owned(), after)
             }
@@ -32,7 +32,9 @@ fn quoted_field(text: &str) -> Result<(String, &str), &'static str> {
     let mut field = String::new();
     let mut rest = text;
     loop {
-        let Some((before, after)) = rest.split_once('"') else { return Err("a quote is not closed") };
+        let Some((before, after)) = rest.split_once('"') else {
+            return Err("extraneous or missing \" in quoted-field");
+        };
         field.push_str(before);
         match after.strip_prefix('"') {
             Some(next) => {
@@ -40,7 +42,7 @@ fn quoted_field(text: &str) -> Result<(String, &str), &'static str> {
                 rest = next;
             }
             None if after.is_empty() || after.starts_with(',') => return Ok((field, after)),
-            None => return Err("a closing quote must stand at the end of a field"),
+            None => return Err("extraneous or missing \" in quoted-field"),
         }
     }
 }

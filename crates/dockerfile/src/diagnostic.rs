@@ -1,6 +1,6 @@
 //! What is wrong with a text, and where.
 
-use crate::nearest::nearest;
+use crate::nearest::{nearest, similar};
 use crate::span::Span;
 
 /// How bad it is.
@@ -62,10 +62,12 @@ impl Diagnostic {
         self
     }
 
-    /// Proposes the nearest of the words that would have been right; if none is near and they are few, all of them.
-    pub(crate) fn propose<'a>(self, word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Self {
-        if let Some(near) = nearest(word, known.clone()) {
-            return self.help(format!("did you mean {near}?"));
+    /// Proposes the nearest of the words that would have been right, in the message, as BuildKit does; if none is near and they
+    /// are few, all of them.
+    pub(crate) fn propose<'a>(mut self, word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Self {
+        if let Some(near) = similar(word, known.clone()).or_else(|| nearest(word, known.clone())) {
+            self.message.push_str(&format!(" (did you mean {near}?)"));
+            return self;
         }
         let known: Vec<&str> = known.into_iter().collect();
         match known.len() {

@@ -82,8 +82,8 @@ impl Directives {
                 "\\" => self.escape = '\\',
                 "`" => self.escape = '`',
                 other => {
-                    let message = format!("invalid escape token {other:?}");
-                    return Err(Diagnostic::error("invalid-escape", message, span).help("it is \\ or `"));
+                    let message = format!("invalid escape token '{other}' does not match ` or \\");
+                    return Err(Diagnostic::error("invalid-escape", message, span));
                 }
             },
             "check" => self.check = Some(Spanned::new(first, span)),

@@ -125,6 +125,9 @@ mod tests {
             ("RUN echo \\<<EOF", vec![]),
             ("RUN echo it's <<EOF", vec![]),
             ("RUN $CMD ${X} <<EOF", vec!["EOF"]),
+            ("RUN ${A:=1} ${A:0:2} ${A/b/c} cat <<EOF", vec!["EOF"]),
+            ("RUN ${A=1} cat <<EOF", vec![]),
+            ("RUN ${#A} cat <<EOF", vec![]),
         ] {
             let found: Vec<String> = Heredoc::announced(line).into_iter().map(|h| h.name).collect();
             assert_eq!(found, names, "{line}");

@@ -1,6 +1,9 @@
 //! `.dockerignore` (moby `patternmatcher`): the last pattern that matches a path or one of its parents decides, `!` lets in again.
 
-use crate::pattern::path_match;
+use regex::Regex;
+
+use crate::path;
+use crate::pattern::glob_match;
 
 /// A list of patterns.
 #[derive(Clone, Debug, Default)]
@@ -10,8 +13,21 @@ pub struct IgnoreFile {
 
 #[derive(Clone, Debug)]
 struct Pattern {
-    parts: Vec<String>,
+    /// Cleaned, and without the `!`.
+    text: String,
     exception: bool,
+    shape: Shape,
+}
+
+/// What of a path a pattern is compared with.
+#[derive(Clone, Debug)]
+enum Shape {
+    Exact,
+    /// `a/**`: how it begins.
+    Prefix,
+    /// `**/a`, `**a`: how it ends.
+    Suffix,
+    Regex(Regex),
 }
 
 /// Why a line is no pattern.
@@ -47,35 +63,44 @@ impl IgnoreFile {
             if path.is_empty() || !well_formed(path) {
                 return Err(IgnoreError { line: number + 1, text: line.into() });
             }
-            let parts = clean(path);
-            if !parts.is_empty() {
-                patterns.push(Pattern { parts, exception });
-            }
+            let clean = path::clean(path);
+            let clean = clean.strip_prefix('/').filter(|inside| !inside.is_empty()).unwrap_or(&clean);
+            let wrong = || IgnoreError { line: number + 1, text: line.into() };
+            patterns.push(Pattern::new(clean, exception).ok_or_else(wrong)?);
         }
         Ok(Self { patterns })
     }
 
-    /// The patterns of `--exclude`, or those that name what is meant: the same rules, without comments.
+    /// The patterns of `--exclude`, or those that name what is meant: the same rules, without comments, and with a leading slash
+    /// that fits nothing. One that is malformed leaves out nothing.
     #[must_use]
     pub fn from_patterns<S: AsRef<str>>(patterns: &[S]) -> Self {
-        let pattern = |p: &S| match p.as_ref().strip_prefix('!') {
-            Some(rest) => Pattern { parts: clean(rest), exception: true },
-            None => Pattern { parts: clean(p.as_ref()), exception: false },
+        let pattern = |p: &S| {
+            let text = p.as_ref().trim();
+            let (exception, path) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
+            if path.is_empty() { None } else { Pattern::new(&path::clean(path), exception) }
         };
-        Self { patterns: patterns.iter().map(pattern).filter(|p| !p.parts.is_empty()).collect() }
+        Self { patterns: patterns.iter().filter_map(pattern).collect() }
     }
 
     /// Whether a path, relative to the root and without `.` and `..`, is left out.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
         let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty()).collect();
+        !parts.is_empty() && self.matches_as_written(&parts.join("/"))
+    }
+
+    /// The same for a path as COPY has it. As in moby, the root is a directory with an empty name: `a` does not match `/a`, but
+    /// `*` does.
+    pub(crate) fn matches_as_written(&self, path: &str) -> bool {
         let mut matched = false;
         for pattern in &self.patterns {
             // Once it is decided, only the opposite can change it.
             if pattern.exception != matched {
                 continue;
             }
-            if (1..=parts.len()).any(|n| path_match(&pattern.parts, &parts[..n])) {
+            let parents = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
+            if parents.chain([path]).any(|path| pattern.matches(path)) {
                 matched = !pattern.exception;
             }
         }
@@ -87,13 +112,9 @@ impl IgnoreFile {
         self.patterns.iter().any(|pattern| pattern.exception)
     }
 
-    /// Whether a pattern by itself leaves out everything: `*`, `**`, `**/*`.
+    /// Whether a pattern by itself leaves out everything.
     pub(crate) fn leaves_out_everything(&self) -> bool {
-        let all = |pattern: &Pattern| match pattern.parts.as_slice() {
-            [one] => one == "*",
-            [one, two] => matches!((one.as_str(), two.as_str()), ("*", "**") | ("**", "*")),
-            _ => false,
-        };
+        let all = |pattern: &Pattern| matches!(pattern.text.as_str(), "*" | "**" | "**/*");
         self.patterns.iter().any(|pattern| !pattern.exception && all(pattern))
     }
 
@@ -102,12 +123,12 @@ impl IgnoreFile {
     pub fn may_prune(&self, dir: &str) -> bool {
         let parts: Vec<&str> = dir.split('/').filter(|p| !p.is_empty()).collect();
         !self.patterns.iter().filter(|p| p.exception).any(|pattern| {
-            // An exception reaches below `dir` if its first parts fit those of `dir`, or could by a `**`.
-            for (n, part) in pattern.parts.iter().enumerate() {
+            // An exception reaches below `dir` if its first parts fit those of `dir`, or could: `**` and classes fit slashes.
+            for (n, part) in pattern.text.split('/').enumerate() {
                 match parts.get(n) {
                     None => return true,
-                    Some(_) if part == "**" => return true,
-                    Some(have) if !path_match(std::slice::from_ref(part), &[have]) => return false,
+                    Some(_) if part.contains("**") || part.contains('[') => return true,
+                    Some(have) if !glob_match(part, have) => return false,
                     Some(_) => {}
                 }
             }
@@ -117,22 +138,73 @@ impl IgnoreFile {
     }
 }
 
-/// Go's `filepath.Clean` and the removal of outer slashes, by parts.
-fn clean(path: &str) -> Vec<String> {
-    let mut parts: Vec<String> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            "**" if parts.last().is_some_and(|last| last == "**") => {}
-            part => parts.push(part.to_owned()),
+impl Pattern {
+    fn new(text: &str, exception: bool) -> Option<Self> {
+        let shape = Some(text).filter(|text| well_formed(text)).and_then(Shape::of)?;
+        Some(Self { text: text.into(), exception, shape })
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        match &self.shape {
+            Shape::Exact => path == self.text,
+            Shape::Prefix => self.text.strip_suffix("**").is_some_and(|start| path.starts_with(start)),
+            Shape::Suffix => self
+                .text
+                .strip_prefix("**")
+                .is_some_and(|end| path.ends_with(end) || end.strip_prefix('/').is_some_and(|whole| path == whole)),
+            Shape::Regex(regex) => regex.is_match(path),
         }
     }
-    // A `**` at the end is everything below, which is something.
-    if parts.last().is_some_and(|last| last == "**") {
-        parts.insert(parts.len() - 1, "*".into());
+}
+
+impl Shape {
+    /// Reads a pattern as moby does, down to what becomes of `**` beside other characters. `None`: a class is wrong.
+    fn of(text: &str) -> Option<Self> {
+        let (mut shape, mut regex) = (Some(Self::Exact), String::from("^"));
+        let mut buffer = [0; 4];
+        let mut in_class = false;
+        let mut chars = text.chars().peekable();
+        while let Some(c) = chars.next() {
+            match c {
+                '*' if chars.next_if_eq(&'*').is_some() => {
+                    let first = regex.len() == 1;
+                    let _ = chars.next_if_eq(&'/');
+                    shape = match (chars.peek(), shape) {
+                        _ if first => Some(Self::Suffix),
+                        (None, Some(Self::Exact)) => Some(Self::Prefix),
+                        _ => None,
+                    };
+                    regex.push_str(if chars.peek().is_none() { ".*" } else { "(.*/)?" });
+                    continue;
+                }
+                '*' => regex.push_str("[^/]*"),
+                '?' => regex.push_str("[^/]"),
+                '\\' => regex.push_str(&regex::escape(chars.next().unwrap_or('\\').encode_utf8(&mut buffer))),
+                '[' if !in_class => {
+                    in_class = true;
+                    regex.push(c);
+                }
+                ']' => {
+                    in_class = false;
+                    regex.push(c);
+                }
+                // In a class they are its own; moby has a `^` elsewhere fit nothing.
+                '^' | '-' => {
+                    regex.push(c);
+                    continue;
+                }
+                _ => {
+                    regex.push_str(&regex::escape(c.encode_utf8(&mut buffer)));
+                    continue;
+                }
+            }
+            shape = None;
+        }
+        match shape {
+            Some(shape) => Some(shape),
+            None => Regex::new(&(regex + "$")).ok().map(Self::Regex),
+        }
     }
-    parts
 }
 
 fn well_formed(path: &str) -> bool {
@@ -189,11 +261,32 @@ mod tests {
             ("dir\n!dir/keep\ndir/keep/not", "dir/keep/not", true),
             ("# note\n  spaced  ", "spaced", true),
             ("abc.def", "abcdef", false),
+            ("**foo", "dir/barfoo", true),
+            ("foo**", "foobar/x", true),
+            ("a**b", "ab", true),
+            ("a**b", "ax/y/b", true),
+            ("a**b", "axb", false),
+            ("**/dir2/*", "dir1/dir2/file", true),
+            ("**/a/**", "a/b", true),
+            ("**/a/**", "a", false),
+            ("../file", "file", false),
+            ("/../file", "file", true),
+            ("a+(b)", "a+(b)", true),
+            ("*.^x", "a.^x", false),
+            ("a^-x", "a^-x", true),
+            ("[^a]b", "cb", true),
+            ("[a-c&&b]x", "&x", true),
+            ("[[]x", "[x", true),
+            ("\\[x", "[x", true),
+            ("/", "x", false),
             ("a\\*b", "a*b", true),
         ] {
             assert_eq!(IgnoreFile::parse(patterns).unwrap().matches(path), ignored, "{patterns:?} {path}");
         }
+        assert!(!IgnoreFile::from_patterns(&["/file"]).matches("file"));
+        assert!(IgnoreFile::from_patterns(&[" ./file/ "]).matches("file"));
         assert!(IgnoreFile::parse("!").is_err());
+        assert!(IgnoreFile::parse("[z-a]").is_err());
         assert!(IgnoreFile::parse("a[").is_err());
     }
 

@@ -4,6 +4,7 @@
 mod arch;
 mod check;
 mod chmod;
+mod circle;
 mod csv;
 mod diagnostic;
 mod directive;

@@ -111,12 +111,17 @@ pub(crate) fn blank(c: char) -> bool {
 pub(crate) struct Lines<'t> {
     text: &'t str,
     at: usize,
+    /// Where there is a line that is too long: there is no next line then.
+    too_long: Option<Span>,
 }
+
+/// The longest line that docker reads, in bytes without its end.
+pub(crate) const MAX_LINE: usize = 65_535;
 
 impl<'t> Lines<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
         // A byte order mark is no part of the first line.
-        Self { text, at: if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 } }
+        Self { text, at: if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 }, too_long: None }
     }
 
     /// The next line with its end, and where it begins.
@@ -124,8 +129,17 @@ impl<'t> Lines<'t> {
         let rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
         let length = rest.find('\n').map_or(rest.len(), |at| at + 1);
         let at = self.at;
+        let line = rest.get(..length)?;
+        if line.strip_suffix('\n').unwrap_or(line).len() > MAX_LINE {
+            self.too_long = Some(at..at + length);
+            return None;
+        }
         self.at += length;
-        Some((at, rest.get(..length)?))
+        Some((at, line))
+    }
+
+    pub(crate) fn too_long(&self) -> Option<Span> {
+        self.too_long.clone()
     }
 
     pub(crate) fn at(&self) -> usize {
@@ -209,6 +223,17 @@ mod tests {
             assert_eq!(join(text, '\\').text, joined, "{text:?}");
         }
         assert_eq!(join("RUN a `\nb", '`').text, "RUN a b");
+    }
+
+    #[test]
+    fn no_line_is_too_long() {
+        let just = format!("{}\n{}", "a".repeat(MAX_LINE), "b".repeat(MAX_LINE));
+        let mut lines = Lines::new(&just);
+        assert!(lines.next().is_some() && lines.next().is_some() && lines.too_long().is_none());
+        let over = format!("a\n{}\r\nb", "a".repeat(MAX_LINE));
+        let mut lines = Lines::new(&over);
+        assert!(lines.next().is_some() && lines.next().is_none() && lines.next().is_none());
+        assert_eq!(lines.too_long(), Some(2..over.len() - 1));
     }
 
     #[test]

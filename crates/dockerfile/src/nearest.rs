@@ -4,18 +4,18 @@
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).max(1);
-    let of = |k: &'a str| (distance(&word.to_lowercase(), &k.to_lowercase()), k);
+    let of = |k: &'a str| (distance(&word.to_lowercase(), &k.to_lowercase(), true), k);
     known.into_iter().map(of).filter(|(d, _)| *d <= limit).min_by_key(|(d, _)| *d).map(|(_, k)| k)
 }
 
-/// The word of `known` that differs in no more than two letters: what BuildKit's checks propose. Case counts.
+/// The word of `known` that differs in no more than two letters: what BuildKit proposes. Case counts.
 pub(crate) fn similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let near = known.into_iter().map(|k| (distance(word, k), k)).filter(|(d, _)| *d <= 2);
+    let near = known.into_iter().map(|k| (distance(word, k, false), k)).filter(|(d, _)| *d <= 2);
     near.min_by_key(|(d, _)| *d).map(|(_, k)| k)
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
+/// Insertions, deletions and replacements; with `swaps` also swaps of neighbours (optimal string alignment).
+fn distance(a: &str, b: &str, swaps: bool) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
     let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
     for i in 1..=a.len() {
@@ -23,7 +23,7 @@ fn distance(a: &str, b: &str) -> usize {
         for j in 1..=b.len() {
             let replace = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
             let mut best = replace.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+            if swaps && i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
                 best = best.min(rows[i - 2][j - 2] + 1);
             }
             row.push(best);
@@ -44,5 +44,9 @@ mod tests {
         assert_eq!(nearest("copi", known), Some("COPY"));
         assert_eq!(nearest("EXPOZE", known), Some("EXPOSE"));
         assert_eq!(nearest("WHATEVER", known), None);
+        assert_eq!(similar("CP", known), Some("COPY"));
+        assert_eq!(similar("EXPOES", known), Some("EXPOSE"));
+        assert_eq!(similar("EXOPES", known), None);
+        assert_eq!(similar("copy", known), None);
     }
 }

@@ -9,6 +9,11 @@ pub(crate) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
+/// Go's unsigned numbers: digits and nothing else.
+pub(crate) fn unsigned(text: &str, radix: u32) -> Option<u32> {
+    u32::from_str_radix(text, radix).ok().filter(|_| !text.starts_with('+'))
+}
+
 /// A number of bytes with a unit in powers of 1024: `64`, `128m`, `1.5GiB`.
 pub(crate) fn size(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -41,6 +46,15 @@ pub(crate) fn size(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers() {
+        assert_eq!(unsigned("0755", 8), Some(0o755));
+        assert_eq!(unsigned("1000", 10), Some(1000));
+        for bad in ["", "+1", "-1", "8", "4294967296"] {
+            assert_eq!(unsigned(bad, 8), None, "{bad}");
+        }
+    }
 
     #[test]
     fn sizes() {

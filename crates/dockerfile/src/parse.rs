@@ -6,7 +6,8 @@ use crate::flags::{self, Flags, Takes};
 use crate::heredoc::Heredoc;
 use crate::instruction::{Instruction, Keyword, Op, Raw, description};
 use crate::json;
-use crate::line::{Line, Lines, Piece, is_comment, trim_end};
+use crate::line::{Line, Lines, MAX_LINE, Piece, is_comment, trim_end};
+use crate::nearest::similar;
 use crate::span::{Span, Spanned};
 use crate::stage::{Dockerfile, Stage};
 
@@ -54,7 +55,11 @@ pub fn parse_trigger(text: &str, at: &Span) -> Result<Instruction, Diagnostic> {
     let mut instructions = parser.parsed.dockerfile.globals.into_iter();
     match (instructions.next(), instructions.next()) {
         (Some(instruction), None) => Ok(instruction.moved_to(at)),
-        _ => Err(place(Diagnostic::error("invalid-trigger", "it should be a single instruction", at.clone()))),
+        _ => Err(place(Diagnostic::error(
+            "invalid-trigger",
+            "onbuild trigger should be a single expression",
+            at.clone(),
+        ))),
     }
 }
 
@@ -99,7 +104,10 @@ impl Parser {
             }
             if is_comment(line) {
                 // A bare `#` cuts off what stands above it; a blank line does not.
-                match line.get(1..).unwrap_or_default().trim() {
+                // Docker takes the first character for the `#`, also where that is indented.
+                let mut comment = raw.chars();
+                comment.next();
+                match comment.as_str().trim() {
                     "" => comments.clear(),
                     comment => comments.push(comment.to_owned()),
                 }
@@ -112,14 +120,19 @@ impl Parser {
             self.instruction(line, place, &mut lines, &comments);
             comments.clear();
         }
+        if let Some(line) = lines.too_long() {
+            let message = format!("dockerfile line greater than max allowed size of {MAX_LINE}");
+            let wrong = Diagnostic::error("line-too-long", message, line.start..line.start);
+            self.parsed.diagnostics.push(wrong.help("divide it, or keep its text in a file of its own"));
+        }
         self.parsed.dockerfile.directives.other_forms(text);
+        self.parsed.diagnostics.extend(self.parsed.dockerfile.wrong_sources());
         if empty {
-            let message =
-                if text.trim().is_empty() { "the Dockerfile is empty" } else { "the Dockerfile has no instructions" };
+            let message = if text.is_empty() { "the Dockerfile cannot be empty" } else { "file with no instructions" };
             let wrong = Diagnostic::error("no-instructions", message, 0..0);
             self.parsed.diagnostics.push(wrong.help("begin with FROM and the image to start from, or FROM scratch"));
         } else if !self.in_trigger && !self.begun && self.parsed.is_ok() {
-            let wrong = Diagnostic::error("no-stages", "the Dockerfile contains no stages to build", 0..text.len());
+            let wrong = Diagnostic::error("no-stages", "dockerfile contains no stages to build", 0..text.len());
             self.parsed.diagnostics.push(wrong.help("begin with FROM and the image to start from, or FROM scratch"));
         }
     }
@@ -242,9 +255,13 @@ fn unknown(name: Piece<'_>) -> Diagnostic {
     if text.contains(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}')) {
         return wrong.help("there is an invisible character in it, such as a no-break space; write it anew");
     }
-    let names = Keyword::names();
-    match crate::nearest(text, names) {
-        Some(near) => wrong.help(format!("did you mean {near}?")),
+    let upper = text.to_uppercase();
+    let near = similar(&upper, Keyword::names()).or_else(|| crate::nearest(text, Keyword::names()));
+    match near {
+        Some(near) => {
+            let near = if text == upper { near.to_owned() } else { near.to_lowercase() };
+            Diagnostic { message: format!("{} (did you mean {near}?)", wrong.message), ..wrong }
+        }
         None => wrong.help("if it belongs to the line before, that line must end in a continuation character"),
     }
 }
@@ -271,7 +288,10 @@ fn from(
         }
     };
     if let Some(name) = stage_name.filter(|name| !valid_stage_name(name.text())) {
-        let message = format!("invalid name for build stage: {:?}", name.text());
+        let message = format!(
+            "invalid name for build stage: {:?}, name can't start with a number or contain symbols",
+            name.text()
+        );
         let wrong = Diagnostic::error("invalid-stage-name", message, name.span());
         found.push(wrong.help("a name begins with a letter, and has letters, digits, `-`, `_` and `.`"));
     }

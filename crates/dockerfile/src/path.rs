@@ -14,6 +14,25 @@ pub(crate) fn absolute(dir: &str, path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
+/// A path as it was written, without what means nothing in it: Go's `filepath.Clean`.
+pub(crate) fn clean(path: &str) -> String {
+    let rooted = path.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
+            ".." if rooted => {}
+            part => parts.push(part),
+        }
+    }
+    match (rooted, parts.join("/")) {
+        (true, inside) => format!("/{inside}"),
+        (false, inside) if inside.is_empty() => ".".into(),
+        (false, inside) => inside,
+    }
+}
+
 /// The same for a destination, where a slash (or a dot) at the end says that a directory is meant, and nothing or `.` is the
 /// working directory.
 pub(crate) fn destination(dir: &str, path: &str) -> String {
@@ -51,6 +70,11 @@ mod tests {
             ("/", "x/", "/x/"),
         ] {
             assert_eq!(destination(dir, path), whole, "{dir} {path}");
+        }
+        for (path, cleaned) in
+            [("", "."), ("a/..", "."), ("./a//b/", "a/b"), ("../../a", "../../a"), ("/../a", "/a"), ("/", "/")]
+        {
+            assert_eq!(clean(path), cleaned, "{path}");
         }
         assert_eq!(base_name("/a/b/"), "b");
     }

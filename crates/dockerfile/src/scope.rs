@@ -7,13 +7,18 @@ use crate::instruction::{Instruction, Op, Word};
 use crate::redact::redacted;
 use crate::span::Span;
 use crate::stage::Dockerfile;
-use crate::word::{Expansion, Lexer, Variables};
+use crate::word::{Expansion, Lexer, Variables, WordError};
 
 /// The most that variables may bring into the words of a stage, those of the stages below it included. Each word has a limit of
 /// its own, but there may be many words.
 const MAX_GROWTH: usize = 16 << 20;
+/// The most characters of a text that a message shows.
+const MAX_SHOWN: usize = 200;
 /// The most that they may bring into a title.
 const MAX_TITLE: usize = 64 << 10;
+
+/// ARGs that are for the builder and never in the environment.
+pub(crate) const NO_VARIABLES: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
 
 /// Names and values, each name once, where it first came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -226,7 +231,7 @@ impl Scope {
         self.values.get(name)
     }
 
-    /// The variables that have been used so far and that nobody defined.
+    /// The variables that have been used so far and that nobody defined, not even without a value.
     #[must_use]
     pub fn missing(&self) -> &[(String, Span)] {
         &self.missing
@@ -262,7 +267,7 @@ impl Scope {
     pub(crate) fn expansion(&mut self, word: &Word) -> Result<Expansion, Diagnostic> {
         let found = expand(self.globals.shared.escape, word, &self.values)?;
         self.grown.add(&found, &word.span)?;
-        self.missing.extend(found.missing.iter().map(|name| (name.clone(), word.span.clone())));
+        self.miss(&found.missing, &word.span);
         Ok(found)
     }
 
@@ -273,19 +278,31 @@ impl Scope {
 
     /// The content of a heredoc.
     pub(crate) fn document(&mut self, text: &str, span: &Span) -> Result<String, Diagnostic> {
-        let found = Lexer::document().expand(text, &self.values).map_err(|wrong| failed(wrong.0, span))?;
+        let found = Lexer::document().expand(text, &self.values).map_err(|wrong| failed(text, &wrong, span))?;
         self.grown.add(&found, span)?;
-        self.missing.extend(found.missing.iter().map(|name| (name.clone(), span.clone())));
+        self.miss(&found.missing, span);
         Ok(found.text)
+    }
+
+    fn miss(&mut self, names: &[String], span: &Span) {
+        // An ARG without a value is empty on purpose.
+        let missing = names.iter().filter(|name| !self.declares(name)).map(|name| (name.clone(), span.clone()));
+        let missing: Vec<_> = missing.collect();
+        self.missing.extend(missing);
+    }
+
+    pub(crate) fn declares(&self, name: &str) -> bool {
+        self.args.iter().any(|arg| arg.name == name)
     }
 }
 
 fn expand(escape: char, word: &Word, values: &Values) -> Result<Expansion, Diagnostic> {
-    Lexer::new(escape)
-        .expand(&word.value, values)
-        .map_err(|wrong| failed(format!("{}: {}", word.value, wrong.0), &word.span))
+    Lexer::new(escape).expand(&word.value, values).map_err(|wrong| failed(&word.value, &wrong, &word.span))
 }
 
-fn failed(reason: String, span: &Span) -> Diagnostic {
-    Diagnostic::error("substitution", format!("failed to process {reason}"), span.clone())
+fn failed(text: &str, wrong: &WordError, span: &Span) -> Diagnostic {
+    // Of a document the beginning is enough.
+    let shown: String = text.chars().take(MAX_SHOWN).collect();
+    let shown = if shown.len() < text.len() { format!("{shown}...") } else { shown };
+    Diagnostic::error("substitution", format!("failed to process {shown:?}: {}", wrong.0), span.clone())
 }

@@ -128,7 +128,9 @@ impl GitSource {
                 "mtime" => match value.as_str() {
                     "commit" => self.commit_time = true,
                     "checkout" => self.commit_time = false,
-                    other => return Err(format!("invalid mtime value: {other:?}; it is checkout or commit")),
+                    other => {
+                        return Err(format!("invalid mtime value: {other:?} (must be \"checkout\" or \"commit\")"));
+                    }
                 },
                 _ => {
                     let known =

@@ -71,18 +71,14 @@ impl Stage {
 }
 
 impl Dockerfile {
-    /// The stage that `--target` names: by name, or by number from 0. With two of a name it is the last one. No target is
-    /// the last stage.
+    /// The stage that `--target` names. With two of a name it is the last one. No target is the last stage.
     ///
     /// # Errors
     /// There is none.
     pub fn target(&self, target: Option<&str>) -> Result<&Stage, Diagnostic> {
         let found = match target {
             None => self.stages.last(),
-            Some(name) => self.stages.iter().rev().find(|s| s.is_called(name)).or_else(|| {
-                let number = name.parse::<usize>().ok()?;
-                self.stages.get(number)
-            }),
+            Some(name) => self.stages.iter().rev().find(|s| s.is_called(name)),
         };
         found.ok_or_else(|| {
             let name = target.unwrap_or_default();
@@ -92,11 +88,12 @@ impl Dockerfile {
         })
     }
 
-    /// The stage that a FROM with this base (expanded) means: the last one of that name before it. `None`: an image, a named
-    /// context or `scratch`.
+    /// The stage that a FROM with this base (expanded) means: the last one of that name before it. Other than elsewhere, the base
+    /// must be in lower case, as with docker. `None`: an image, a named context or `scratch`.
     #[must_use]
     pub fn parent(&self, stage: usize, base: &str) -> Option<&Stage> {
-        self.stages.get(..stage)?.iter().rev().find(|s| s.is_called(base))
+        let called = |s: &&Stage| base.chars().all(|c| !c.is_uppercase()) && s.is_called(base);
+        self.stages.get(..stage)?.iter().rev().find(called)
     }
 
     /// What `from` means in an instruction of a stage. COPY also takes a stage's number.
@@ -104,38 +101,41 @@ impl Dockerfile {
     /// # Errors
     /// A stage that is this one or comes after it, or a number that is no stage's.
     pub fn source(&self, stage: usize, from: &str, numbers: bool, span: &Span) -> Result<From, Diagnostic> {
-        let number = Some(from).filter(|_| numbers).and_then(|from| from.parse::<i64>().ok());
-        let index = match number {
-            Some(number) => match usize::try_from(number).ok().filter(|n| *n < self.stages.len()) {
-                Some(index) => Some(index),
-                None => {
-                    let message = format!("invalid stage index {number}");
-                    let wrong = Diagnostic::error("invalid-stage-index", message, span.clone());
-                    return Err(wrong.help(format!("the stages before this one are 0 to {}", stage.saturating_sub(1))));
-                }
-            },
-            // Two stages may have one name; then the nearest of those that are there already is meant.
-            None => {
-                let earlier = self.stages.get(..stage).unwrap_or_default().iter().rposition(|s| s.is_called(from));
-                earlier.or_else(|| self.stages.iter().position(|s| s.is_called(from)))
-            }
-        };
-        match index {
-            None => Ok(From::Other(from.to_owned())),
-            Some(index) if index < stage => Ok(From::Stage(index)),
-            Some(index) if index == stage => {
-                let message = format!("circular dependency detected on stage: {}", self.stages[index].label());
-                Err(Diagnostic::error("circular-dependency", message, span.clone())
-                    .help("a stage cannot take files from itself"))
-            }
-            Some(index) => {
-                let current = self.stages.get(stage).map(Stage::label).unwrap_or_default();
-                let message =
-                    format!("cannot copy from stage {from:?}, it needs to be defined before current stage {current:?}");
-                let wrong = Diagnostic::error("stage-defined-later", message, span.clone());
-                Err(wrong.label(self.stages[index].span.clone(), "it is defined here").help("move that stage up"))
-            }
+        let numbered = Some(from).filter(|_| numbers).and_then(|from| self.numbered(stage, from, span));
+        // Of two stages of one name it is the last.
+        let named = || self.stages.iter().rposition(|s| s.is_called(from));
+        let Some(index) = numbered.transpose()?.or_else(named) else { return Ok(From::Other(from.to_owned())) };
+        if index < stage {
+            return Ok(From::Stage(index));
         }
+        if index == stage {
+            return Err(self.circular(stage, span.clone()));
+        }
+        let current = self.stages.get(stage).map(Stage::label).unwrap_or_default();
+        let message = if numbers {
+            format!("cannot copy from stage {from:?}, it needs to be defined before current stage {current:?}")
+        } else {
+            format!("cannot mount from stage {from:?}, stage needs to be defined before current command")
+        };
+        let wrong = Diagnostic::error("stage-defined-later", message, span.clone());
+        Err(wrong.label(self.stages[index].span.clone(), "it is defined here").help("move that stage up"))
+    }
+
+    /// The stage with a number. `None`: it is no number.
+    pub(crate) fn numbered(&self, stage: usize, from: &str, span: &Span) -> Option<Result<usize, Diagnostic>> {
+        let number = from.parse::<i64>().ok()?;
+        Some(usize::try_from(number).ok().filter(|n| *n < self.stages.len()).ok_or_else(|| {
+            let message = format!("invalid stage index {number}");
+            let wrong = Diagnostic::error("invalid-stage-index", message, span.clone());
+            wrong.help(format!("the stages before this one are 0 to {}", stage.saturating_sub(1)))
+        }))
+    }
+
+    pub(crate) fn circular(&self, stage: usize, span: Span) -> Diagnostic {
+        let label = self.stages.get(stage).map(Stage::label).unwrap_or_default();
+        let message = format!("circular dependency detected on stage: {label}");
+        let wrong = Diagnostic::error("circular-dependency", message, span);
+        wrong.help("a stage cannot take files from itself, nor from one that needs it")
     }
 
     /// The stages and other things that an instruction of a stage takes files from.

@@ -32,10 +32,15 @@ pub(crate) fn replace(value: &str, pattern: &str, by: &str, all: bool, limit: us
     let regex = compile(pattern, &parse(pattern)?, true, false)?;
     let mut text = String::new();
     let mut at = 0;
-    for found in regex.find_iter(value).take(if all { usize::MAX } else { 1 }) {
-        text.push_str(value.get(at..found.start()).unwrap_or_default());
-        text.push_str(by);
-        at = found.end();
+    for found in regex.captures_iter(value).take(if all { usize::MAX } else { 1 }) {
+        let Some(place) = found.get(0) else { continue };
+        text.push_str(value.get(at..place.start()).unwrap_or_default());
+        // Docker hands the text for everywhere to its regular expressions, for which `$1` in it is a group, and there is none.
+        match all {
+            true => found.expand(by, &mut text),
+            false => text.push_str(by),
+        }
+        at = place.end();
         if text.len() > limit {
             return Err(format!("the substitution makes it longer than {limit} bytes"));
         }

@@ -90,8 +90,14 @@ impl Lexer {
     }
 
     pub(crate) fn expand(&self, word: &str, variables: &dyn Variables) -> Result<Expansion, WordError> {
-        let mut run =
-            Run { lexer: self, chars: word.chars().peekable(), variables, found: Expansion::default(), depth: 0 };
+        let mut run = Run {
+            lexer: self,
+            chars: word.chars().peekable(),
+            variables,
+            found: Expansion::default(),
+            depth: 0,
+            parts: false,
+        };
         let mut words = Words::default();
         run.found.text = run.until(None, self.keep_escapes, Some(&mut words))?;
         run.found.words = words.finish();
@@ -129,6 +135,8 @@ struct Run<'a> {
     variables: &'a dyn Variables,
     found: Expansion,
     depth: usize,
+    /// A substitution with a word in it was there.
+    parts: bool,
 }
 
 impl Run<'_> {
@@ -140,9 +148,13 @@ impl Run<'_> {
         mut words: Option<&mut Words>,
     ) -> Result<String, WordError> {
         let mut text = String::new();
-        let mut add = |text: &mut String, piece: &str, quoted: bool| {
+        let mut add = |text: &mut String, piece: &str, quoted: bool, parts: bool| {
             text.push_str(piece);
             if let Some(words) = words.as_deref_mut() {
+                // What stands before such a substitution in the same word is lost in docker's list of words.
+                if parts {
+                    words.open.clear();
+                }
                 piece.chars().for_each(|c| words.push(c, quoted));
             }
         };
@@ -153,29 +165,35 @@ impl Run<'_> {
                 return Ok(text);
             }
             match c {
-                '$' => add(&mut text, &self.dollar()?, false),
-                '\'' if self.lexer.quoting != Quoting::Text => add(&mut text, &self.single_quoted()?, true),
-                '"' if self.lexer.quoting != Quoting::Text => add(&mut text, &self.double_quoted(keep_escapes)?, true),
+                '$' => {
+                    let piece = self.dollar()?;
+                    add(&mut text, &piece, false, std::mem::take(&mut self.parts));
+                }
+                '\'' if self.lexer.quoting != Quoting::Text => add(&mut text, &self.single_quoted()?, true, false),
+                '"' if self.lexer.quoting != Quoting::Text => {
+                    let piece = self.double_quoted(keep_escapes)?;
+                    add(&mut text, &piece, true, std::mem::take(&mut self.parts));
+                }
                 // A heredoc's name may stand behind blanks, and still be one word with the `<<`.
-                '<' => add(&mut text, &self.less(), true),
+                '<' => add(&mut text, &self.less(), true, false),
                 _ => {
                     self.chars.next();
                     if c != self.lexer.escape {
-                        add(&mut text, c.encode_utf8(&mut buffer), false);
+                        add(&mut text, c.encode_utf8(&mut buffer), false, false);
                         continue;
                     }
                     if keep_escapes {
-                        add(&mut text, c.encode_utf8(&mut buffer), true);
+                        add(&mut text, c.encode_utf8(&mut buffer), true, false);
                     }
                     if let Some(escaped) = self.chars.next() {
-                        add(&mut text, escaped.encode_utf8(&mut buffer), true);
+                        add(&mut text, escaped.encode_utf8(&mut buffer), true, false);
                     }
                 }
             }
         }
         match stop {
             None => Ok(text),
-            Some(stop) => Err(WordError(format!("syntax error: missing {stop:?}"))),
+            Some(stop) => Err(WordError(format!("unexpected end of statement while looking for matching {stop}"))),
         }
     }
 
@@ -235,7 +253,11 @@ impl Run<'_> {
                     text.extend(keep_escapes.then_some(escape));
                     text.push(escaped);
                 }
-                None => text.push(escape),
+                // Where escapes stay, one that escapes nothing is doubled, so that it is still one when it is read again.
+                None => {
+                    text.extend(keep_escapes.then_some(escape));
+                    text.push(escape);
+                }
             }
         }
         Err(WordError("unexpected end of statement while looking for matching double-quote".into()))
@@ -291,9 +313,19 @@ impl Run<'_> {
         text
     }
 
+    /// Reads on in a substitution. Where the text ends too early, that is what is wrong, whatever else is.
+    fn part(&mut self, stop: char, keep_escapes: bool) -> Result<String, WordError> {
+        let text = self.until(Some(stop), keep_escapes, None);
+        self.parts = true;
+        text.map_err(|wrong| match (self.chars.peek(), stop) {
+            (Some(_), _) => wrong,
+            (None, '/') => WordError("syntax error: missing '/' in ${}".into()),
+            (None, _) => missing_brace(),
+        })
+    }
+
     /// What stands between `${` and `}`.
     fn braced(&mut self) -> Result<String, WordError> {
-        let missing_brace = || WordError("syntax error: missing '}'".into());
         match self.chars.peek() {
             None => return Err(missing_brace()),
             Some('{' | '}' | ':') => return Err(WordError("syntax error: bad substitution".into())),
@@ -313,11 +345,12 @@ impl Run<'_> {
                 Ok(value.unwrap_or_else(|| if self.lexer.keep_unset { format!("${{{name}}}") } else { String::new() }))
             }
             '+' | '-' | '?' => {
-                let word = self.until(Some('}'), false, None)?;
+                let word = self.part('}', false)?;
                 let value = self.look_up(&name)?;
                 if value.is_none() && self.lexer.keep_unset {
                     return Ok(format!("${{{name}{shown}{modifier}{word}}}"));
                 }
+                let is_set = value.is_some();
                 let set = value.filter(|value| !(empty_is_unset && value.is_empty()));
                 match (modifier, set) {
                     ('-', set) => Ok(set.unwrap_or(word)),
@@ -325,12 +358,12 @@ impl Run<'_> {
                     ('+', None) => Ok(String::new()),
                     (_, Some(value)) => Ok(value),
                     (_, None) if !word.is_empty() => Err(WordError(format!("{name}: {word}"))),
-                    (_, None) if empty_is_unset => Err(WordError(format!("{name}: it must be set, and not be empty"))),
-                    (_, None) => Err(WordError(format!("{name}: it must be set"))),
+                    (_, None) if is_set => Err(WordError(format!("{name}: is not allowed to be empty"))),
+                    (_, None) => Err(WordError(format!("{name}: is not allowed to be unset"))),
                 }
             }
             '#' | '%' if !empty_is_unset => {
-                let pattern = self.until(Some('}'), true, None)?;
+                let pattern = self.part('}', true)?;
                 let Some(value) = self.look_up(&name)? else {
                     let kept = format!("${{{name}{modifier}{pattern}}}");
                     return Ok(if self.lexer.keep_unset { kept } else { String::new() });
@@ -344,17 +377,29 @@ impl Run<'_> {
             }
             '/' if !empty_is_unset => {
                 let all = self.chars.next_if_eq(&'/').is_some();
-                let pattern = self.until(Some('/'), true, None)?;
-                let replacement = self.until(Some('}'), true, None)?;
+                let pattern = self.part('/', true)?;
+                let replacement = self.part('}', true)?;
                 let Some(value) = self.look_up(&name)? else {
                     let kept = format!("${{{name}/{}{pattern}/{replacement}}}", if all { "/" } else { "" });
                     return Ok(if self.lexer.keep_unset { kept } else { String::new() });
                 };
                 substitute::replace(&value, &pattern, &replacement, all, MAX_GROWTH).map_err(WordError)
             }
+            // Bash's `${a:=b}` and `${a:0:1}` in a command that announces heredocs are bash's affair.
+            _ if empty_is_unset && self.lexer.keep_unset && !matches!(modifier, '#' | '%') => {
+                let word = self.part('}', false)?;
+                match self.look_up(&name)? {
+                    None => Ok(format!("${{{name}:{modifier}{word}}}")),
+                    Some(_) => Err(unsupported()),
+                }
+            }
             _ => Err(unsupported()),
         }
     }
+}
+
+fn missing_brace() -> WordError {
+    WordError("syntax error: missing '}'".into())
 }
 
 #[cfg(test)]

@@ -100,9 +100,10 @@ fn excerpt(name: &str, text: &str, (first, last): (usize, usize)) -> String {
 pub(crate) fn outline(outline: &Outline) -> String {
     let mut text = String::new();
     if outline.name.is_some() || outline.description.is_some() {
-        text.push_str(&format!("TARGET:      {}\n", outline.name.as_deref().unwrap_or("(default)")));
-        if let Some(description) = &outline.description {
-            text.push_str(&format!("DESCRIPTION: {description}\n"));
+        let name = outline.name.as_deref().unwrap_or("(default)");
+        match &outline.description {
+            Some(description) => text.push_str(&format!("TARGET:      {name}\nDESCRIPTION: {description}\n")),
+            None => text.push_str(&format!("TARGET: {name}\n")),
         }
         text.push('\n');
     }

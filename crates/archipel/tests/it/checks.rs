@@ -32,13 +32,11 @@ fn findings_with_their_places() {
        4 | >>> CMD b
     --------------------
 
-    warning: there is no check MaintainerDeprecatd
+    warning: there is no check MaintainerDeprecatd (did you mean MaintainerDeprecated?)
      --> Dockerfile:1:9
       |
     1 | # check=skip=MaintainerDeprecatd
       |         ^^^^^^^^^^^^^^^^^^^^^^^^
-      |
-      = help: did you mean MaintainerDeprecated?
     [exit 1]
     ");
 }

@@ -21,14 +21,11 @@ impl Report<'_> {
             _ => return,
         };
         let instruction = visit.instruction;
-        for path in paths {
-            let absolute = path::absolute("/", path);
-            let (shown, ignored) = match absolute.trim_start_matches('/') {
-                "" => (if path.starts_with('/') { "/" } else { "." }, ignore.leaves_out_everything()),
-                inside => (if path.starts_with('/') { absolute.as_str() } else { inside }, ignore.matches(inside)),
-            };
-            if ignored {
-                let message = format!("Attempting to {what} file {shown:?} that is excluded by .dockerignore");
+        for path in paths.into_iter().map(path::clean) {
+            // The root itself cannot be left out, only all that is in it.
+            let all = !matches!(path.as_str(), "." | "/") || ignore.leaves_out_everything();
+            if all && ignore.matches_as_written(&path) {
+                let message = format!("Attempting to {what} file {path:?} that is excluded by .dockerignore");
                 self.add(&COPY_IGNORED_FILE, &instruction.span, &instruction.comments, message);
             }
         }

@@ -1,6 +1,6 @@
 //! FROM: what its variables come to, with and without `--build-arg`.
 
-use archipel_oci::{Platform, Reference};
+use archipel_oci::{Platform, PlatformError, Reference};
 
 use super::rule::{
     FROM_PLATFORM_FLAG_CONST_DISALLOWED, INVALID_BASE_IMAGE_PLATFORM, INVALID_DEFAULT_ARG_IN_FROM,
@@ -14,6 +14,26 @@ use crate::stage::Stage;
 use crate::word::Expansion;
 
 const TARGET_PLATFORM: &str = "TARGETPLATFORM";
+
+/// Why a text is no platform, in BuildKit's words where a part of it is wrong.
+fn reason(text: &str, wrong: &PlatformError) -> String {
+    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    match text.split('/').find(|part| part.is_empty() || !part.chars().all(valid)) {
+        Some(part) => format!(
+            "{part:?} is an invalid component of {text:?}: platform specifier component must match \
+             \"^[A-Za-z0-9_.-]+$\": invalid argument"
+        ),
+        None => wrong.to_string(),
+    }
+}
+
+/// Adds which variable was probably meant instead of one that is not there.
+fn meant(message: String, subject: &Subject<'_>, missing: &[String]) -> String {
+    match missing.iter().find_map(|name| similar(name, subject.globals.names())) {
+        Some(near) => format!("{message} (did you mean {near}?)"),
+        None => message,
+    }
+}
 
 impl Report<'_> {
     pub(super) fn from(&mut self, subject: &Subject<'_>) {
@@ -79,15 +99,19 @@ impl Report<'_> {
         }
         if found.text.is_empty() {
             let message = format!("empty platform value from expression {}", word.value);
+            let message = meant(message, subject, &found.missing);
             self.wrong(Diagnostic::error("blank-platform", message, word.span.clone()));
             return None;
         }
-        let Ok(platform) = found.text.parse::<Platform>() else {
-            let message = format!("failed to parse platform {}", word.value);
-            self.wrong(Diagnostic::error("invalid-platform", message, word.span.clone()));
-            return None;
+        let platform = match found.text.parse::<Platform>() {
+            Ok(platform) => platform.normalized(),
+            Err(wrong) => {
+                let message = format!("failed to parse platform {}: {}", word.value, reason(&found.text, &wrong));
+                let message = meant(message, subject, &found.missing);
+                self.wrong(Diagnostic::error("invalid-platform", message, word.span.clone()));
+                return None;
+            }
         };
-        let platform = platform.normalized();
         let label = stage.name.as_ref().map(|name| name.value.to_lowercase()).unwrap_or_default();
         let told = label.contains(&platform.os) || label.contains(&platform.architecture);
         if found.used.is_empty() && found.missing.is_empty() && !told {

@@ -93,7 +93,7 @@ pub fn check(subject: &Subject<'_>, options: &CheckOptions) -> Checked {
     match walk::stages(subject) {
         Ok(stages) => {
             let mut seen = command::Seen::default();
-            walk::walk(subject, &stages, &mut |visit| {
+            let unread = walk::walk(subject, &stages, &mut |visit| {
                 if let (Err(wrong), true) = (visit.step, visit.before.known) {
                     report.checked.errors.push(wrong.clone());
                 }
@@ -102,6 +102,7 @@ pub fn check(subject: &Subject<'_>, options: &CheckOptions) -> Checked {
                 report.ports(visit);
                 report.copies(visit, subject.ignore);
             });
+            report.checked.errors.extend(unread);
         }
         Err(wrong) => report.checked.errors.push(wrong),
     }

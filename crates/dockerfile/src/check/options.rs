@@ -163,7 +163,7 @@ mod tests {
         }
         let options = CheckOptions::parse("skip=StageNameCassing,FromAsCasing").unwrap();
         let unknown = options.unknown();
-        assert_eq!(unknown[0].help.as_deref(), Some("did you mean StageNameCasing?"));
+        assert_eq!(unknown[0].message, "there is no check StageNameCassing (did you mean StageNameCasing?)");
         assert_eq!(unknown.len(), 1);
     }
 }

@@ -76,7 +76,7 @@ pub fn outline(subject: &Subject<'_>) -> Result<Outline, Diagnostic> {
         }
     }
     let mut wrong = None;
-    walk::walk(&subject, &reached, &mut |visit| {
+    let unread = walk::walk(&subject, &reached, &mut |visit| {
         let Some(own) = taken.get_mut(&visit.stage.index) else { return };
         match visit.step {
             Ok(step) => own.step(&subject, visit.instruction, step),
@@ -84,7 +84,7 @@ pub fn outline(subject: &Subject<'_>) -> Result<Outline, Diagnostic> {
             Err(_) => {}
         }
     });
-    if let Some(wrong) = wrong {
+    if let Some(wrong) = wrong.or(unread.into_iter().next()) {
         return Err(wrong);
     }
     let stage = subject.dockerfile.stages.get(target);
@@ -111,9 +111,16 @@ fn globals(subject: &Subject<'_>) -> Result<(BTreeMap<String, OutlineArg>, Needs
         let Op::Arg(definitions) = &instruction.op else { continue };
         for arg in definitions {
             let name = &arg.name.value;
+            let mut used = BTreeSet::new();
             if let (Some(default), None) = (&arg.default, subject.globals.given(name)) {
-                needs.entry(name.clone()).or_default().extend(subject.globals.expansion(default)?.used);
+                used.extend(subject.globals.expansion(default)?.used);
             }
+            // What a definition needed before counts only if the new one is made of it.
+            let before = needs.remove(name).unwrap_or_default();
+            if used.remove(name) {
+                used.extend(before);
+            }
+            needs.insert(name.clone(), used);
             let value = subject.globals.get(name).unwrap_or_default().to_owned();
             let (description, span) = (arg.description.clone(), instruction.span.clone());
             args.insert(name.clone(), OutlineArg { name: name.clone(), value, description, span });

@@ -16,8 +16,8 @@ impl Report<'_> {
                 let message = format!("Defined protocol '{port}' in EXPOSE instruction should be lowercase");
                 self.add(&EXPOSE_PROTO_CASING, span, comments, message);
             }
-            // `:80` has nothing before its colon, and BuildKit has nothing against it.
-            if port.rsplit_once(':').is_some_and(|(before, _)| before.contains(|c| c != ':')) {
+            // BuildKit has nothing against `:80` and `::80`, where nothing is before the colons.
+            if port.rsplit_once(':').is_some_and(|(before, _)| !matches!(before, "" | ":")) {
                 let message =
                     format!("EXPOSE instruction should not define an IP address or host-port mapping, found '{port}'");
                 self.add(&EXPOSE_INVALID_FORMAT, span, comments, message);

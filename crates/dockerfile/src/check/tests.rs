@@ -118,6 +118,12 @@ fn how_it_is_written() {
             ("FROM scratch\n# check=skip=MaintainerDeprecated\nMAINTAINER me", &[]),
             ("# other\nARG a=1\n# base is it\nFROM scratch AS base", &[]),
             (
+                "# check=experimental=all\n# a is a\n\nARG a\n\t# b is b\nARG b\n# note\n#\nARG c\nFROM scratch",
+                &[
+                    "InvalidDefinitionDescription: Comment for ARG should follow the format: `# b <description>` (line 6)",
+                ],
+            ),
+            (
                 "# check=experimental=all\n# other\nARG a=1\n# Base is it\nFROM scratch AS base\n# b is b\nARG a=1 b\n# c is c\nARG a=1 b",
                 &[
                     "InvalidDefinitionDescription: Comment for ARG should follow the format: `# a <description>` (line 3)",
@@ -221,6 +227,33 @@ fn variables() {
             ("FROM scratch\nCOPY $foo .", &["UndefinedVar: Usage of undefined variable '$foo' (line 2)"]),
         ],
     );
+}
+
+#[test]
+fn triggers_stand_where_from_does() {
+    let text = "FROM scratch AS a\nONBUILD ENV a 1\nONBUILD ARG T KEY_1=$T\nONBUILD CMD x\nONBUILD WORKDIR $WORKSPACE\nFROM a\nCMD y";
+    table(
+        &Around::default(),
+        &[(
+            text,
+            &[
+                "LegacyKeyValueFormat: \"ENV key=value\" should be used instead of legacy \"ENV key value\" format (line 6)",
+                "SecretsUsedInArgOrEnv: Do not use ARG or ENV instructions for sensitive data (ARG \"KEY_1\") (line 6)",
+                "JSONArgsRecommended: JSON arguments recommended for CMD to prevent unintended behavior related to OS signals (line 6)",
+                "UndefinedVar: Usage of undefined variable '$WORKSPACE' (line 6)",
+                "WorkdirRelativePath: Relative workdir \"\" can have unexpected results if the base image changes (line 6)",
+                "MultipleInstructionsDisallowed: Multiple CMD instructions should not be used in the same stage because only the last one will be used (line 6)",
+                "JSONArgsRecommended: JSON arguments recommended for CMD to prevent unintended behavior related to OS signals (line 7)",
+            ],
+        )],
+    );
+    let errors = |text: &str| with(text, &Around::default(), check).errors.iter().map(|e| e.message.clone()).collect();
+    let wrong: Vec<String> = errors("FROM scratch AS a\nONBUILD COPY x\nFROM a");
+    assert!(wrong[0].contains("COPY requires at least two arguments"), "{wrong:?}");
+    assert!(errors("FROM scratch AS a\nONBUILD COPY x\nFROM scratch").is_empty());
+    let outlined = with(text, &Around::default(), |subject, _| outline(subject)).unwrap();
+    let args: Vec<&str> = outlined.args.iter().map(|arg| arg.name.as_str()).collect();
+    assert_eq!(args, ["KEY_1", "T"]);
 }
 
 #[test]
@@ -330,12 +363,14 @@ fn ports() {
                 ],
             ),
             (
-                "FROM scratch\nEXPOSE 127.0.0.1:80:80 [::1]:8080:8080 5000:5000 8000 :90",
+                "FROM scratch\nEXPOSE 127.0.0.1:80:80 [::1]:8080:8080 5000:5000 8000 :90 ::91 ::::92",
                 &[
                     "ExposeInvalidFormat: EXPOSE instruction should not define an IP address or host-port mapping, found \
              '127.0.0.1:80:80' (line 2)",
                     "ExposeInvalidFormat: EXPOSE instruction should not define an IP address or host-port mapping, found '5000:5000' \
              (line 2)",
+                    "ExposeInvalidFormat: EXPOSE instruction should not define an IP address or host-port mapping, found \
+             '::::92' (line 2)",
                     "ExposeInvalidFormat: EXPOSE instruction should not define an IP address or host-port mapping, found \
              '[::1]:8080:8080' (line 2)",
                 ],
@@ -359,6 +394,10 @@ fn what_is_ignored() {
         ("**\n!Dockerfile", "COPY Dockerfile a .", vec![]),
         (".*", "COPY . .", vec![]),
         ("*", "COPY . /x\nCOPY / /x", vec![ignored("Copy", ".", 2), ignored("Copy", "/", 3)]),
+        ("*/b", "COPY /a . /x\nADD /b/../a/b /x", vec![]),
+        ("a", "COPY /a /b", vec![]),
+        ("**/a", "COPY /a/b /b", vec![ignored("Copy", "/a/b", 2)]),
+        ("*.md", "COPY /a.md ../a.md ./b.md /b", vec![ignored("Copy", "b.md", 2)]),
         ("a", "COPY --from=b a .\nRUN true", vec![]),
         ("a", "COPY <<a /\nx\na", vec![]),
     ] {
@@ -395,7 +434,17 @@ fn what_will_fail() {
         errors("FROM --platform=$X scratch\nFROM a$Y:\n"),
         ["empty platform value from expression $X", "failed to parse stage name \"a:\": invalid reference format",]
     );
-    assert_eq!(errors("FROM scratch\nEXPOSE x"), ["invalid containerPort: \"x\""]);
+    assert_eq!(
+        errors("FROM --platform=$BULIDPLATFORM scratch"),
+        ["empty platform value from expression $BULIDPLATFORM (did you mean BUILDPLATFORM?)"]
+    );
+    let wrong = errors("ARG MY_ARCH\nARG MY_ARCH=arm64\nFROM --platform=linux/${MYARCH} scratch");
+    assert_eq!(
+        wrong,
+        ["failed to parse platform linux/${MYARCH}: \"\" is an invalid component of \"linux/\": platform specifier \
+             component must match \"^[A-Za-z0-9_.-]+$\": invalid argument (did you mean MY_ARCH?)"]
+    );
+    assert_eq!(errors("FROM scratch\nEXPOSE x"), ["invalid containerPort: x"]);
     // The base image may define it.
     assert!(errors("FROM a\nENV x=${y:?no}").is_empty());
 }

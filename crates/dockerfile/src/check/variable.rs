@@ -6,13 +6,9 @@ use super::{Report, Subject};
 use crate::arch::OWN_ARGS;
 use crate::instruction::{ArgDefinition, Instruction, Op};
 use crate::nearest::similar;
-use crate::scope::Globals;
-use crate::span::Span;
+use crate::scope::{Globals, NO_VARIABLES};
 use crate::stage::Stage;
 use crate::step::Step;
-
-/// ARGs that are for the builder and never in the environment.
-const NO_VARIABLES: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
 
 /// Words that make a name a secret's.
 const SECRET: [&str; 10] =
@@ -44,12 +40,7 @@ impl Report<'_> {
     fn undefined(&mut self, visit: &Visit<'_>) {
         let instruction = visit.instruction;
         let names = visit.scope.values.pairs().iter().take(visit.before.names).map(|(name, _)| name.as_str());
-        for (name, span) in visit.missing {
-            // One that is declared without a value is empty on purpose.
-            let declared = visit.scope.args.iter().take(visit.before.args).any(|arg| arg.name == *name);
-            if declared || declared_before(instruction, name, span) || NO_VARIABLES.contains(&name.as_str()) {
-                continue;
-            }
+        for (name, _) in visit.missing.iter().filter(|(name, _)| !NO_VARIABLES.contains(&name.as_str())) {
             let mut message = format!("Usage of undefined variable '${name}'");
             if let Some(near) = similar(name, names.clone()) {
                 message.push_str(&format!(" (did you mean ${near}?)"));
@@ -90,12 +81,6 @@ impl Report<'_> {
             self.add(&UNPORTABLE_ARG, &instruction.span, &instruction.comments, unportable(&arg.name.value));
         }
     }
-}
-
-/// Whether an earlier definition of the same ARG instruction has it.
-fn declared_before(instruction: &Instruction, name: &str, span: &Span) -> bool {
-    let Op::Arg(args) = &instruction.op else { return false };
-    args.iter().any(|arg| arg.name.value == name && arg.name.span.end < span.start)
 }
 
 /// Whether its value comes from us, and not from the command line.

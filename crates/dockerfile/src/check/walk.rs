@@ -44,7 +44,6 @@ pub(super) struct Visit<'v> {
 /// What was there before an instruction. Names are only ever added, so numbers say it all.
 #[derive(Clone, Copy)]
 pub(super) struct Before {
-    pub(super) args: usize,
     pub(super) names: usize,
     pub(super) known: bool,
     pub(super) workdir_set: bool,
@@ -61,8 +60,14 @@ pub(super) fn stages(subject: &Subject<'_>) -> Result<BTreeSet<usize>, Diagnosti
     }
 }
 
-/// Visits the instructions of stages, in the order of the text.
-pub(super) fn walk(subject: &Subject<'_>, stages: &BTreeSet<usize>, visit: &mut dyn FnMut(&Visit<'_>)) {
+/// Visits the instructions of stages, in the order of the text; the triggers of what a stage is built on come first, and stand
+/// where its FROM does. Says what is wrong with triggers that cannot be read.
+pub(super) fn walk(
+    subject: &Subject<'_>,
+    stages: &BTreeSet<usize>,
+    visit: &mut dyn FnMut(&Visit<'_>),
+) -> Vec<Diagnostic> {
+    let mut unread = Vec::new();
     let mut states: HashMap<usize, State> = HashMap::new();
     for stage in subject.dockerfile.stages.iter().filter(|stage| stages.contains(&stage.index)) {
         let parent = parent(subject, stage);
@@ -71,9 +76,9 @@ pub(super) fn walk(subject: &Subject<'_>, stages: &BTreeSet<usize>, visit: &mut 
             None => State::new(subject, stage),
         };
         for trigger in triggers(subject, stage, parent) {
-            // What is wrong with it, nobody can mend here.
-            if let Ok(instruction) = parse_trigger(&trigger, &stage.span) {
-                state.go(stage, &instruction, &mut |_| {});
+            match parse_trigger(&trigger, &stage.span) {
+                Ok(instruction) => state.go(stage, &instruction, visit),
+                Err(wrong) => unread.push(wrong),
             }
         }
         for instruction in &stage.instructions {
@@ -81,6 +86,7 @@ pub(super) fn walk(subject: &Subject<'_>, stages: &BTreeSet<usize>, visit: &mut 
         }
         states.insert(stage.index, state);
     }
+    unread
 }
 
 pub(super) fn parent<'a>(subject: &'a Subject<'_>, stage: &Stage) -> Option<&'a Stage> {
@@ -132,7 +138,6 @@ impl State {
 
     fn go(&mut self, stage: &Stage, instruction: &Instruction, visit: &mut dyn FnMut(&Visit<'_>)) {
         let before = Before {
-            args: self.scope.args.len(),
             names: self.scope.values.pairs().len(),
             known: self.known,
             workdir_set: self.workdir_set,

@@ -9,7 +9,7 @@ mod transfer;
 use crate::diagnostic::Diagnostic;
 use crate::instruction::{CommandLine, Instruction, Op, Pair, Word};
 use crate::path;
-use crate::scope::{Declared, Scope};
+use crate::scope::{Declared, NO_VARIABLES, Scope};
 use crate::step::Step;
 
 impl Scope {
@@ -60,7 +60,7 @@ impl Scope {
             (None, Some(default)) => Some(self.expand(default)?),
             (None, None) => self.globals.get(name).map(str::to_owned),
         };
-        if let Some(value) = &value {
+        if let Some(value) = value.as_ref().filter(|_| !NO_VARIABLES.contains(&name)) {
             self.values.set(name, value);
         }
         match self.args.iter_mut().find(|known| known.name == name) {
@@ -74,11 +74,10 @@ impl Scope {
         pairs.iter().map(|pair| Ok((self.expand(&pair.name)?, self.expand(&pair.value)?))).collect()
     }
 
-    /// The command with its shell before it, where it is for one.
+    /// The command with its shell before it, where it is for one. Nothing at all is a command for the shell too.
     fn command(&self, line: &CommandLine) -> Vec<String> {
         match line {
             CommandLine::Exec(words) => words.clone(),
-            CommandLine::Shell(text) if text.value.is_empty() => Vec::new(),
             CommandLine::Shell(text) => self.in_shell(&text.value),
         }
     }

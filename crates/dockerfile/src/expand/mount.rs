@@ -9,7 +9,7 @@ use crate::{number, path};
 
 const TYPES: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
 const SHARING: [&str; 3] = ["shared", "private", "locked"];
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 19] = [
     "type",
     "from",
     "source",
@@ -27,6 +27,8 @@ const KEYS: [&str; 17] = [
     "size",
     "mode",
     "uid",
+    "gid",
+    "env",
 ];
 
 /// The options of one mount, as they come.
@@ -81,7 +83,7 @@ impl Scope {
             "cache" => Mount::Cache(CacheMount {
                 id: match options.id.filter(|id| !id.is_empty()) {
                     Some(id) => id,
-                    None => clean(target.as_deref().unwrap_or_default()),
+                    None => path::clean(target.as_deref().unwrap_or_default()),
                 },
                 from,
                 source,
@@ -128,12 +130,6 @@ impl Scope {
     }
 }
 
-/// A path as it was written, without what means nothing in it.
-fn clean(text: &str) -> String {
-    let whole = path::absolute("/", text);
-    if text.starts_with('/') { whole } else { whole.trim_start_matches('/').to_owned() }
-}
-
 impl Options {
     fn set(&mut self, key: &str, value: Option<String>, span: &Span) -> Result<(), Diagnostic> {
         let wrong = |message: String| Diagnostic::error("invalid-mount", message, span.clone());
@@ -149,7 +145,7 @@ impl Options {
             "required" if matches!(self.kind.as_str(), "secret" | "ssh") => self.required = Some(switch(&value)?),
             "required" => return Err(wrong(format!("unexpected key '{key}' for mount type '{}'", self.kind))),
             _ => {
-                let known = KEYS.contains(&key) || matches!(key, "gid" | "env");
+                let known = KEYS.contains(&key);
                 let Some(value) = value else {
                     let wrong = wrong(format!("invalid field '{shown}' must be a key=value pair"));
                     return Err(if known { wrong } else { wrong.propose(key, KEYS) });
@@ -165,12 +161,15 @@ impl Options {
 
     fn set_value(&mut self, key: &str, value: String, span: &Span) -> Result<(), Diagnostic> {
         let wrong = |message: String| Diagnostic::error("invalid-mount", message, span.clone());
-        let id = |value: &str| value.parse().map_err(|_| wrong(format!("invalid value {value} for {key}")));
+        let id =
+            |value: &str| number::unsigned(value, 10).ok_or_else(|| wrong(format!("invalid value {value} for {key}")));
         match key {
-            "type" if !TYPES.contains(&value.as_str()) => {
-                return Err(wrong(format!("unsupported mount type {value:?}")).propose(&value, TYPES));
+            "type" => {
+                self.kind = value.to_lowercase();
+                if !TYPES.contains(&self.kind.as_str()) {
+                    return Err(wrong(format!("unsupported mount type {value:?}")).propose(&value, TYPES));
+                }
             }
-            "type" => self.kind = value,
             "from" => self.from = Some(value),
             "source" | "src" => self.source = Some(value),
             "target" | "dst" | "destination" => self.target = Some(value),
@@ -184,17 +183,17 @@ impl Options {
                 self.size = Some(size);
             }
             "sharing" => {
-                self.sharing = Some(match value.as_str() {
+                self.sharing = Some(match value.to_lowercase().as_str() {
                     "shared" => Sharing::Shared,
                     "private" => Sharing::Private,
                     "locked" => Sharing::Locked,
-                    other => return Err(wrong(format!("unsupported sharing value {other:?}")).propose(other, SHARING)),
+                    _ => return Err(wrong(format!("unsupported sharing value {value:?}")).propose(&value, SHARING)),
                 });
             }
             "mode" => {
-                let mode = u32::from_str_radix(&value, 8).ok().filter(|mode| *mode <= 0o7777);
-                self.mode =
-                    Some(mode.ok_or_else(|| wrong(format!("invalid value {value} for mode")).help("it is octal"))?);
+                let mode = number::unsigned(&value, 8);
+                let mode = mode.ok_or_else(|| wrong(format!("invalid value {value} for mode")).help("it is octal"))?;
+                self.mode = Some(mode & 0o7777);
             }
             "uid" => self.uid = Some(id(&value)?),
             _ => self.gid = Some(id(&value)?),

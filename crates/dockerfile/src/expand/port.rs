@@ -1,5 +1,8 @@
 //! EXPOSE: ports, ranges and protocols.
 
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
 use crate::diagnostic::Diagnostic;
 use crate::instruction::Word;
 use crate::scope::Scope;
@@ -8,7 +11,7 @@ use crate::span::Span;
 const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
 
 impl Scope {
-    /// A variable may hold several ports.
+    /// A variable may hold several ports. Docker does not take note of one that nobody defined.
     pub(super) fn ports(&mut self, words: &[Word]) -> Result<Vec<String>, Diagnostic> {
         let mut ports = Vec::new();
         for word in words {
@@ -21,24 +24,38 @@ impl Scope {
 }
 
 /// `80`, `80/udp`, `8000-8010/tcp`. What docker writes before it for `run -p` (an address, a port of the host) has no meaning
-/// here and is left out, as docker does.
+/// here and is left out; but it must be right, as with docker.
 fn range(text: &str, span: &Span) -> Result<Vec<String>, Diagnostic> {
     let wrong = |message: String| {
         Diagnostic::error("invalid-port", message, span.clone()).help("write 80, 80/udp or 8000-8010/tcp")
     };
-    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let protocol = if protocol.is_empty() { "tcp".into() } else { protocol.to_ascii_lowercase() };
-    if !PROTOCOLS.contains(&protocol.as_str()) {
-        return Err(wrong(format!("invalid proto: {protocol:?} in {text:?}")));
+    let (before, port) = text.rsplit_once(':').unwrap_or(("", text));
+    let (address, host_port) = before.rsplit_once(':').unwrap_or(("", before));
+    let (port, protocol) = port.split_once('/').unwrap_or((port, ""));
+    if port.is_empty() {
+        return Err(wrong(format!("invalid port: {text:?}: no port specified")));
     }
-    let ports = ports.rsplit(':').next().unwrap_or_default();
-    let number = |digits: &str| digits.parse::<u16>().map_err(|_| wrong(format!("invalid containerPort: {text:?}")));
-    let (first, last) = match ports.split_once('-') {
-        Some((first, last)) => (number(first)?, number(last)?),
-        None => (number(ports)?, number(ports)?),
-    };
-    if first > last {
-        return Err(wrong(format!("invalid range specified for port: {text:?}")));
+    let lower = if protocol.is_empty() { "tcp".into() } else { protocol.to_ascii_lowercase() };
+    if !PROTOCOLS.contains(&lower.as_str()) {
+        return Err(wrong(format!("invalid port: {text:?}: invalid proto: {protocol}")));
     }
-    Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
+    let bare = address.strip_prefix('[').map_or(Some(address), |rest| rest.strip_suffix(']'));
+    if !address.is_empty() && bare.is_none_or(|bare| bare.parse::<IpAddr>().is_err()) {
+        return Err(wrong(format!("invalid IP address: {address}")));
+    }
+    let Some(ports) = numbers(port) else { return Err(wrong(format!("invalid containerPort: {port}"))) };
+    if !host_port.is_empty() {
+        let Some(host) = numbers(host_port) else { return Err(wrong(format!("invalid hostPort: {host_port}"))) };
+        if host.len() != ports.len() && ports.len() > 1 {
+            let message = format!("invalid ranges specified for container and host Ports: {port} and {host_port}");
+            return Err(wrong(message));
+        }
+    }
+    Ok(ports.map(|port| format!("{port}/{lower}")).collect())
+}
+
+fn numbers(text: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (first.parse::<u16>().ok()?, last.parse::<u16>().ok()?);
+    (first <= last).then_some(first..=last)
 }

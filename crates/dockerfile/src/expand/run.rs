@@ -39,10 +39,6 @@ impl Scope {
             hidden_env: proxies.iter().filter(|(name, _)| hidden(name)).cloned().collect(),
         })
     }
-
-    fn declares(&self, name: &str) -> bool {
-        self.args.iter().any(|arg| arg.name == name)
-    }
 }
 
 /// What the shell gets. A line that is nothing but a heredoc is that document: a script of its own if it begins with `#!`, and

@@ -92,6 +92,23 @@ fn commands_and_documents() {
     assert_eq!(script.argv, ["/dev/pipes/E"]);
     assert_eq!(script.script.as_ref().unwrap().content, "#!/usr/bin/python3\nprint()\n");
     assert_eq!(run("RUN [\"ls\"]").command, Command::Exec(vec!["ls".into()]));
+    assert_eq!(
+        histories("FROM x\nCMD\nENTRYPOINT\nCMD []\nENTRYPOINT []", &[]),
+        ["CMD [\"/bin/sh\" \"-c\" \"\"]", "ENTRYPOINT [\"/bin/sh\" \"-c\" \"\"]", "CMD []", "ENTRYPOINT []"]
+    );
+}
+
+#[test]
+fn args_for_the_builder_are_no_variables() {
+    let text = "FROM x\nARG BUILDKIT_SBOM_SCAN_STAGE=true\nRUN echo ${BUILDKIT_SBOM_SCAN_STAGE}\nLABEL a=$BUILDKIT_SBOM_SCAN_STAGE";
+    assert_eq!(
+        histories(text, &[]),
+        [
+            "ARG BUILDKIT_SBOM_SCAN_STAGE=true",
+            "RUN |1 BUILDKIT_SBOM_SCAN_STAGE=true /bin/sh -c echo ${BUILDKIT_SBOM_SCAN_STAGE} # buildkit",
+            "LABEL a=",
+        ]
+    );
 }
 
 #[test]
@@ -112,7 +129,7 @@ fn what_mounts_mean() {
         Ok(_) => panic!(),
         Err(e) => Err(e),
     };
-    let Mount::Cache(cache) = mounts("--mount=type=cache,target=$T,sharing=locked,uid=7").unwrap().remove(0) else {
+    let Mount::Cache(cache) = mounts("--mount=type=Cache,target=$T,sharing=LOCKED,uid=7").unwrap().remove(0) else {
         panic!()
     };
     assert_eq!(
@@ -126,7 +143,10 @@ fn what_mounts_mean() {
     let Mount::Secret(secret) = mounts("--mount=type=secret,id=k,env=K,required").unwrap().remove(0) else { panic!() };
     assert_eq!((secret.target, secret.required), (None, true));
     for (flag, part) in [
-        ("type=cach,target=/a", "unsupported mount type"),
+        ("type=cach,target=/a", "unsupported mount type \"cach\" (did you mean cache?)"),
+        ("typ=cache,target=/a", "unexpected key 'typ' in 'typ=cache' (did you mean type?)"),
+        ("type=cache,target=/a,mode=9", "invalid value 9 for mode"),
+        ("type=cache,target=/a,gid=+1", "invalid value +1 for gid"),
         ("type=cache,target=/", "invalid mount target"),
         ("type=cache,target=/a,sharing=x", "unsupported sharing"),
         ("type=bind,target=/a,uid=1", "not allowed"),
@@ -144,19 +164,50 @@ fn what_mounts_mean() {
 #[test]
 fn what_is_wrong_with_values() {
     for (text, part) in [
-        ("EXPOSE 80/bogus", "invalid proto"),
-        ("EXPOSE 99999", "invalid containerPort"),
-        ("EXPOSE 9-8", "invalid range"),
+        ("EXPOSE 80/bogus", "invalid port: \"80/bogus\": invalid proto: bogus"),
+        ("EXPOSE 99999", "invalid containerPort: 99999"),
+        ("EXPOSE 9-8", "invalid containerPort: 9-8"),
+        ("EXPOSE 0.0.0.0:1234-1235:/tcp", "invalid port: \"0.0.0.0:1234-1235:/tcp\": no port specified"),
+        ("EXPOSE localhost:1234:1234/tcp", "invalid IP address: localhost"),
+        ("EXPOSE [::1:80:80", "invalid IP address: [::1"),
+        ("EXPOSE a:80", "invalid hostPort: a"),
+        ("EXPOSE 1-3:8-9", "invalid ranges specified for container and host Ports: 8-9 and 1-3"),
         ("STOPSIGNAL SIGNOT", "invalid signal: SIGNOT"),
         ("COPY --chmod=999 a b", "invalid chmod"),
         ("ADD --checksum=sha256:x http://h/a b", "invalid checksum digest format"),
         ("ADD --checksum=sha256:x a b", "requires HTTP(S) or Git"),
+        ("ADD --checksum=xyz https://h/a.git b", "invalid checksum xyz for Git URL, expected hex commit hash"),
+        ("ADD --checksum=abc https://h/a.git?checksum=abd b", "checksum mismatch \"abc\" != \"abd\""),
+        ("ADD --keep-git-dir https://h/a.git?keep-git-dir=false b", "inconsistent keep-git-dir configuration"),
+        ("COPY http://h/a b", "source can't be a URL for COPY"),
+        ("COPY https://h/a.git b", "source can't be a git ref for COPY"),
         ("LABEL a=${B:?needed}", "needed"),
     ] {
         let error = steps_of(&format!("FROM x\n{text}"), &[]).unwrap_err();
         assert!(error.contains(part), "{text}: {error}");
     }
-    for good in ["SIGTERM", "term", "9", "RTMIN+3", "SIGRTMAX-1"] {
+    for good in ["SIGTERM", "term", "9", "300", "RTMIN", "RTMIN+15", "SIGRTMAX-14"] {
         assert!(steps_of(&format!("FROM x\nSTOPSIGNAL {good}"), &[]).is_ok(), "{good}");
+    }
+    for bad in ["0", "RTMIN+16", "RTMIN+0", "RTMAX-15", "SIG"] {
+        assert!(steps_of(&format!("FROM x\nSTOPSIGNAL {bad}"), &[]).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn ports() {
+    for (words, ports) in [
+        ("0.0.0.0:1234-1235:3333-3334/tcp", "3333/tcp 3334/tcp"),
+        ("[2001:4860:0:2001::68]::333", "333/tcp"),
+        ("[::1]:80:80", "80/tcp"),
+        ("2001:4860:0:2001::68::333", "333/tcp"),
+        ("::::80", "80/tcp"),
+        ("8000-9000:80/SCTP", "80/sctp"),
+        (":80 ::81", "80/tcp 81/tcp"),
+        ("7-7", "7/tcp"),
+        ("$PORTS", "1/tcp 2/udp"),
+    ] {
+        let found = histories(&format!("FROM x\nENV PORTS=\"1 2/udp\"\nEXPOSE {words}"), &[]);
+        assert_eq!(found.last(), Some(&format!("EXPOSE [{ports}]")), "{words}");
     }
 }

@@ -23,6 +23,15 @@ struct Common {
 impl Scope {
     pub(super) fn copy(&mut self, copy: &Copy) -> Result<CopyStep, Diagnostic> {
         let common = self.transfer(&copy.transfer)?;
+        for (text, word) in &common.sources {
+            let wrong = |message: String| Err(Diagnostic::error("invalid-source", message, word.span.clone()));
+            match AddSource::parse(text) {
+                Ok(AddSource::Path(_)) => {}
+                Ok(AddSource::Http { .. }) => return wrong("source can't be a URL for COPY; ADD takes it".into()),
+                Ok(AddSource::Git(_)) => return wrong("source can't be a git ref for COPY; ADD takes it".into()),
+                Err(reason) => return wrong(reason),
+            }
+        }
         Ok(CopyStep {
             from: copy.from.as_ref().map(|from| from.value.clone()),
             sources: common.sources.into_iter().map(|(source, _)| source).collect(),
@@ -47,6 +56,16 @@ impl Scope {
         let checksum = add.checksum.as_ref().map(|word| self.expand(word)).transpose()?;
         if let (Some(word), Some(text)) = (&add.checksum, &checksum) {
             checksum_fits(text, word, &sources)?;
+        }
+        for source in &sources {
+            let AddSource::Git(git) = source else { continue };
+            if add.keep_git_dir.zip(git.keep_git_dir).is_some_and(|(flag, query)| flag != query) {
+                let message = "inconsistent keep-git-dir configuration";
+                let span = add.transfer.dest.span.clone();
+                return Err(
+                    Diagnostic::error("invalid-source", message, span).help("the flag and the URL should say the same")
+                );
+            }
         }
         Ok(AddStep {
             sources,
@@ -117,10 +136,11 @@ fn checksum_fits(text: &str, word: &Word, sources: &[AddSource]) -> Result<(), D
                 Err(wrong(format!("{what}: {text}")).help("write --checksum=sha256: and 64 hexadecimal digits"))
             }
         },
-        AddSource::Git(_) if text.len() >= 4 && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) => {
-            Ok(())
-        }
-        AddSource::Git(_) => Err(wrong(format!("invalid checksum {text:?}"))
-            .help("for a repository it is a commit, or its beginning, in hexadecimal")),
+        AddSource::Git(git) if text.bytes().all(|b| b.is_ascii_hexdigit()) => match &git.checksum {
+            Some(other) if other != text => Err(wrong(format!("checksum mismatch {text:?} != {other:?}"))),
+            _ => Ok(()),
+        },
+        AddSource::Git(_) => Err(wrong(format!("invalid checksum {text} for Git URL, expected hex commit hash"))
+            .help("it is a commit, or its beginning")),
     }
 }

@@ -3,6 +3,7 @@
 use super::{Add, Copy, Op, Raw, Transfer};
 use crate::flags::{Flags, Takes};
 use crate::heredoc::Heredoc;
+use crate::word::{Lexer, NoVariables};
 
 const COPY: &[(&str, Takes)] = &[
     ("from", Takes::Value),
@@ -27,10 +28,10 @@ impl Raw<'_, '_> {
     pub(super) fn copy(&mut self) -> Option<Op> {
         let flags = self.check_flags(COPY);
         let from = flags.value("from").filter(|from| !from.value.is_empty());
-        if let Some(from) = from.as_ref().filter(|from| from.value.contains('$')) {
-            let message = "variable expansion is not supported for --from";
-            let help = "define a stage for it with FROM, where ARGs from before the first FROM can be used, and copy from that stage";
-            self.error("variable-in-from", message, from.span.clone()).help = Some(help.into());
+        if let Some(from) = from.as_ref().filter(|from| !self.is_plain(&from.value)) {
+            let message = "variable expansion is not supported for --from, define a new stage with FROM using ARG from \
+                           global scope as a workaround";
+            self.error("variable-in-from", message, from.span.clone());
         }
         let parents = flags.switch("parents").unwrap_or(false);
         Some(Op::Copy(Copy { transfer: self.transfer(&flags)?, from, parents }))
@@ -46,13 +47,22 @@ impl Raw<'_, '_> {
         }))
     }
 
+    /// Whether it stays as it is when it is expanded.
+    fn is_plain(&self, text: &str) -> bool {
+        Lexer::new(self.escape).expand(text, &NoVariables).is_ok_and(|found| found.text == text)
+    }
+
     fn transfer(&mut self, flags: &Flags) -> Option<Transfer> {
         let mut words = self.json_or_words()?;
-        let dest = words.pop();
-        let Some(dest) = dest.filter(|_| !words.is_empty()) else {
-            let what = "at least two arguments, the last of them the destination";
-            self.missing(what, "source... destination");
-            return None;
+        let dest = match words.pop() {
+            Some(dest) if !words.is_empty() => dest,
+            last => {
+                let given = if last.is_some() { "only one" } else { "none" };
+                let what =
+                    format!("at least two arguments, but {given} was provided. Destination could not be determined");
+                self.missing(&what, "source... destination");
+                return None;
+            }
         };
         let keyword = self.keyword;
         if Heredoc::parse(&dest.value).is_some() {

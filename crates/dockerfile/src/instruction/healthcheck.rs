@@ -36,7 +36,7 @@ impl Raw<'_, '_> {
             }
             "CMD" => self.check_command(command),
             other => {
-                let message = format!("unknown type {other:?} in HEALTHCHECK (try CMD)");
+                let message = format!("Unknown type {other:?} in HEALTHCHECK (try CMD)");
                 self.error("unknown-healthcheck", message, kind.span()).help =
                     Some("write HEALTHCHECK CMD command".into());
                 None
@@ -52,7 +52,7 @@ impl Raw<'_, '_> {
             CommandLine::Shell(line) if !line.value.is_empty() => vec!["CMD-SHELL".to_owned(), line.value],
             _ => {
                 let span = self.whole.span();
-                self.error("missing-argument", "missing command after HEALTHCHECK CMD", span).help =
+                self.error("missing-argument", "Missing command after HEALTHCHECK CMD", span).help =
                     Some("write HEALTHCHECK CMD command".into());
                 return None;
             }
@@ -72,11 +72,13 @@ impl Raw<'_, '_> {
         match duration::parse(&value.value) {
             Some(time @ (0 | SHORTEST..)) => time,
             Some(_) => {
-                self.error("invalid-duration", format!("{name:?} cannot be less than 1ms"), value.span);
+                self.error("invalid-duration", format!("Interval {name:?} cannot be less than 1ms"), value.span);
                 0
             }
             None => {
-                let message = format!("invalid duration {:?} for --{name}", value.value);
+                let no_unit = value.value.trim_start_matches(['+', '-']).parse::<f64>().is_ok();
+                let what = if no_unit { "missing unit in duration" } else { "invalid duration" };
+                let message = format!("{what} {:?} for --{name}", value.value);
                 self.error("invalid-duration", message, value.span).help = Some("write 30s, 1m30s or 500ms".into());
                 0
             }
@@ -92,7 +94,11 @@ impl Raw<'_, '_> {
                 0
             }
             Err(_) => {
-                self.error("invalid-number", format!("--retries is no number: {:?}", value.value), value.span);
+                self.error(
+                    "invalid-number",
+                    format!("--retries is no number: parsing {:?}: invalid syntax", value.value),
+                    value.span,
+                );
                 0
             }
         }

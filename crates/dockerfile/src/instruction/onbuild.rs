@@ -6,7 +6,7 @@ use crate::parse;
 
 /// What is wrong already in the way that an instruction is written. The rest is wrong only once the trigger is used, and a
 /// Dockerfile whose triggers nobody uses is built all the same.
-const SYNTAX: [&str; 3] = ["missing-equals", "missing-argument", "json-not-strings"];
+const SYNTAX: [&str; 3] = ["missing-equals", "missing-value-of-pair", "json-not-strings"];
 
 impl Raw<'_, '_> {
     pub(super) fn onbuild(&mut self) -> Option<Op> {
@@ -18,7 +18,7 @@ impl Raw<'_, '_> {
         let (name, _) = self.rest.split_blank();
         match Keyword::parse(name.text()) {
             Some(Keyword::Onbuild) => {
-                self.error("chained-onbuild", "chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed", name.span())
+                self.error("chained-onbuild", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed", name.span())
                     .help = Some("write the second ONBUILD in a Dockerfile of its own".into());
                 return None;
             }

@@ -25,7 +25,7 @@ impl Raw<'_, '_> {
                 }
                 None => {
                     let message =
-                        format!("syntax error: can't find = in {:?}, it must be of the form name=value", word.text());
+                        format!("Syntax error - can't find = in {:?}. Must be of the form: name=value", word.text());
                     let help = "quote a value that has blanks in it: name=\"two words\"";
                     self.error("missing-equals", message, word.span()).help = Some(help.into());
                 }
@@ -40,7 +40,7 @@ impl Raw<'_, '_> {
         let Some(value) = value.filter(|value| !value.is_empty()) else {
             let message = format!("{keyword} must have two arguments");
             let help = format!("write {keyword} {}=value", name.text());
-            self.error("missing-argument", message, name.span()).help = Some(help);
+            self.error("missing-value-of-pair", message, name.span()).help = Some(help);
             return None;
         };
         Some(vec![Pair { name: name.spanned(), value: value.spanned(), legacy: true }])

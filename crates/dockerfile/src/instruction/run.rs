@@ -53,7 +53,11 @@ impl Raw<'_, '_> {
         match csv_fields(&value.value) {
             Ok(fields) => Some(fields),
             Err(reason) => {
-                self.error("invalid-list", format!("--{flag}={}: {reason}", value.value), value.span.clone());
+                self.error(
+                    "invalid-list",
+                    format!("failed to parse csv {flag}s: {reason} in {:?}", value.value),
+                    value.span.clone(),
+                );
                 None
             }
         }
@@ -67,9 +71,9 @@ impl Raw<'_, '_> {
         let fields: Vec<(String, Option<String>)> = fields.collect();
         let from = fields.iter().rev().find(|(key, _)| key == "from").and_then(|(_, value)| value.clone());
         if from.as_deref().is_some_and(|from| from.find('$').is_some_and(|at| at + 1 < from.len())) {
-            let help = "define a stage for it with FROM, where ARGs from before the first FROM can be used, and mount from that stage";
-            self.error("variable-in-from", "'from' doesn't support variable expansion", flag.span.clone()).help =
-                Some(help.into());
+            let message = "'from' doesn't support variable expansion, define alias stage instead";
+            self.error("variable-in-from", message, flag.span.clone()).help =
+                Some("write FROM ... AS name, where ARGs from before the first FROM can be used, and from=name".into());
         }
         Some(MountFlag { fields, from: from.filter(|from| !from.is_empty()), span: flag.span })
     }
@@ -97,6 +101,10 @@ impl Raw<'_, '_> {
                 }
                 ("name", Some(value)) => device.name = value.to_owned(),
                 _ if device.name.is_empty() => device.name = field,
+                (_, None) => {
+                    let message = format!("invalid field '{field}' must be a key=value pair");
+                    self.error("invalid-device", message, flag.span.clone());
+                }
                 _ => {
                     let message = format!("unexpected key '{key}' in '{field}'");
                     let wrong = Diagnostic::error("invalid-device", message, flag.span.clone());

@@ -19,6 +19,7 @@ fn variables() -> HashMap<&'static str, &'static str> {
         ("P", "/usr/local/bin/x.tar.gz"),
         ("S", "foobarbaz"),
         ("M", "a\nb"),
+        ("B", "\\*b"),
     ]
     .into_iter()
     .collect()
@@ -75,6 +76,9 @@ fn as_docker_does() {
         ("${S//ba/}", "foorz"),
         ("${S/o*a/-}", "f-z"),
         ("${P//\\//.}", ".usr.local.bin.x.tar.gz"),
+        ("${S/b/\\$1-}", "foo\\$1-arbaz"),
+        ("${S//b/\\$1-}", "foo\\-ar\\-az"),
+        ("${B#\"\\*\"}", "*b"),
         ("${M#*b}", "a\nb"),
         ("${NONE#x}${NONE/x/y}", ""),
         ("a<<b", "a<<b"),
@@ -93,13 +97,15 @@ fn what_cannot_be_expanded() {
         ("he${.}", "unsupported modifier (.)"),
         ("he${XXX:YYY}", "unsupported modifier (:Y)"),
         ("he${PWD:=000}", "unsupported modifier (:=)"),
-        ("he${XXX?}", "XXX"),
-        ("he${NULL:?}", "NULL"),
+        ("he${XXX?}", "XXX: is not allowed to be unset"),
+        ("he${XXX:?}", "XXX: is not allowed to be unset"),
+        ("he${NULL:?}", "NULL: is not allowed to be empty"),
         ("he${NULL:?must be set}", "must be set"),
         ("he${PWD", "missing '}'"),
         ("${aaa:-bbb", "missing '}'"),
+        ("${aaa:-'bbb}", "missing '}'"),
         ("${PWD:#x}", "unsupported modifier (:#)"),
-        ("${PWD//x}", "missing"),
+        ("${PWD//x}", "missing '/' in ${}"),
         ("${PWD#\\a}", "invalid escape"),
     ] {
         let error = expand(word).unwrap_err();
@@ -128,6 +134,8 @@ fn words_and_names() {
     assert_eq!(found.words, ["a", "/home", "b cd", "/home"]);
     assert_eq!(found.used, ["PWD"]);
     assert_eq!(found.missing, ["NONE"]);
+    let found = Lexer::new('\\').expand("8${NONE:-80}1 8\"${NONE:-80}\"", &variables()).unwrap();
+    assert_eq!((found.text.as_str(), found.words), ("8801 880", vec!["801".into(), "80".into()]));
     let title = Lexer::title('\\').expand("echo \"$PWD\" $NONE ${NONE:-x}", &variables()).unwrap();
     assert_eq!(title.text, "echo \"/home\" $NONE ${NONE:-x}");
 }

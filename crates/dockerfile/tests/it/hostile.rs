@@ -55,9 +55,10 @@ fn variables_that_grow() {
 
 #[test]
 fn deep_and_long_words() {
-    let nested = format!("FROM scratch\nENV a={}x{}\n", "${b:-".repeat(MANY), "}".repeat(MANY));
+    let nested = format!("FROM scratch\nENV a={}x{}\n", "${b:-\\\n".repeat(MANY), "}".repeat(MANY));
     assert!(run(&nested).1);
-    let replaced = format!("FROM scratch\nENV a={}\nENV b=${{a//a/{}}}\n", "a".repeat(100_000), "b".repeat(1000));
+    let long = vec!["a".repeat(10_000); 10].join("\\\n");
+    let replaced = format!("FROM scratch\nENV a={long}\nENV b=${{a//a/{}}}\n", "b".repeat(1000));
     assert!(run(&replaced).1);
     let stars = format!("FROM scratch\nENV a={}\nENV b=${{a##{}b}}\n", "a".repeat(5000), "*a".repeat(500));
     let _ = run(&stars);
@@ -85,7 +86,7 @@ fn long_texts() {
         let _ = parse(&format!("FROM scratch\n{}", line.repeat(MANY)));
     }
     let mut names = String::from("FROM scratch\nENV");
-    (0..MANY).for_each(|n| write!(names, " v{n}={n}").unwrap());
+    (0..MANY).for_each(|n| write!(names, " \\\n v{n}={n}").unwrap());
     assert!(!run(&names).1);
 }
 
