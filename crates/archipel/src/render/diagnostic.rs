@@ -89,27 +89,31 @@ fn helped<'a>(group: Group<'a>, hint: Option<&'a str>) -> Group<'a> {
     }
 }
 
-/// A piece of text with a mark under it. Spans come from a library that guards them, but a wrong one would make the
-/// renderer panic in the midst of telling an error: so they are brought into the text here.
+/// A piece of text with a mark under it.
 fn marked<'a>(
     name: &'a str,
     text: &'a str,
     span: &Range<usize>,
     label: Option<&'a str>,
 ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-    let end = text.floor_char_boundary(span.end.min(text.len()));
-    let start = text.floor_char_boundary(span.start.min(end));
-    // A newline at the end would draw the mark round the next line.
-    let end = start + text[start..end].trim_end().len();
-    Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(start..end).label(label))
+    Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(within(text, span)).label(label))
 }
 
+/// The code is one word for one kind of mistake: what people search for, and what scripts may look at.
 fn in_dockerfile<'a>(level: Level<'a>, diagnostic: &'a Diagnostic, name: &'a str, text: &'a str) -> Group<'a> {
-    let group = Group::with_title(level.primary_title(diagnostic.message.as_str())).element(marked(
-        name,
-        text,
-        &diagnostic.span,
-        None,
-    ));
-    helped(group, diagnostic.help.as_deref())
+    let mut snippet = marked(name, text, &diagnostic.span, None);
+    for label in &diagnostic.labels {
+        let span = within(text, &label.span);
+        snippet = snippet.annotation(AnnotationKind::Context.span(span).label(label.text.as_str()));
+    }
+    let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code);
+    helped(Group::with_title(title).element(snippet), diagnostic.help.as_deref())
+}
+
+/// A span brought into a text, without a newline at its end, which would draw the mark round the next line. Spans come from a
+/// library that guards them, but a wrong one would make the renderer panic in the midst of telling an error.
+fn within(text: &str, span: &Range<usize>) -> Range<usize> {
+    let end = text.floor_char_boundary(span.end.min(text.len()));
+    let start = text.floor_char_boundary(span.start.min(end));
+    start..start + text[start..end].trim_end().len()
 }

@@ -32,7 +32,7 @@ fn findings_with_their_places() {
        4 | >>> CMD b
     --------------------
 
-    warning: there is no check MaintainerDeprecatd (did you mean MaintainerDeprecated?)
+    warning[unknown-check]: there is no check MaintainerDeprecatd (did you mean MaintainerDeprecated?)
      --> Dockerfile:1:9
       |
     1 | # check=skip=MaintainerDeprecatd
@@ -93,7 +93,7 @@ fn what_cannot_be_read_is_an_error() {
        2 | >>> MAINTAINER me
        3 |     BADCMD
     --------------------
-    error: unknown instruction: BADCMD
+    error[unknown-instruction]: unknown instruction: BADCMD
      --> Dockerfile:3:1
       |
     3 | BADCMD

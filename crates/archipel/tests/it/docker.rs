@@ -120,13 +120,7 @@ fn what_is_not_there_is_an_error() {
     let archipel = archipel();
     insta::assert_snapshot!(transcript(&archipel, &archipel.run(["docker", "buildx", "bake"])), @r"
     $ archipel docker buildx bake
-    error: unrecognized subcommand 'bake'
-
-      tip: a similar subcommand exists: 'b'
-
-    Usage: docker buildx [OPTIONS] <COMMAND>
-
-    For more information, try '--help'.
+    error: no command `bake`: it is not supported yet; call `build` once for each of its targets
     [exit 2]
     ");
     for args in [
