@@ -134,6 +134,7 @@ again:
     let run = || {
         let map = "example.org/ci/docker:1=busybox";
         let mut command = archipel.command(["ci", "run", "--registry", registry.address(), "--image-map", map]);
+        command.args(["--variable", "CI_REGISTRY_USER=ann", "--variable", "CI_REGISTRY_PASSWORD=secret"]);
         let output = command.current_dir(&dir).output().unwrap();
         let log = plain(&String::from_utf8_lossy(&output.stdout));
         assert!(output.status.success(), "{log}{}", String::from_utf8_lossy(&output.stderr));
@@ -152,6 +153,52 @@ again:
     assert!(log.lines().any(|line| line.starts_with("again") && line.contains("CACHED")), "{log}");
     let image = format!("{}/local/project:feature-one", registry.address());
     assert_eq!(archipel.ok(["run", "--rm", &image]).trim(), "made");
+}
+
+#[test]
+fn needs_userns_jobs_log_in_at_a_named_registry_as_the_person_does() {
+    requires!(userns, git);
+    let (hub, registry) = (OwnRegistry::start(), OwnRegistry::start_with_login("ann", "sup3rsecret"));
+    let archipel = with_busybox(hub.address());
+    let pipeline = r#"
+login:
+  image: busybox
+  script:
+    - echo "as ${CI_REGISTRY_USER-nobody} with ${CI_REGISTRY_PASSWORD-nothing}"
+    - docker login -u "$CI_REGISTRY_USER" -p "$CI_REGISTRY_PASSWORD" "$CI_REGISTRY"
+"#;
+    let dir = repository(&archipel, pipeline, &[]);
+    let run = |given: &[&str]| {
+        let mut command = archipel.command(["ci", "run", "--registry", registry.address()]);
+        let output = command.args(given).current_dir(&dir).output().unwrap();
+        let log = plain(&String::from_utf8_lossy(&output.stdout));
+        (log, String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (log, told) = run(&[]);
+    assert!(log.contains("as nobody with nothing\n"), "{log}{told}");
+    let way = format!("no login for {0} is stored. `archipel login {0}` stores one", registry.address());
+    assert!(
+        told.contains("jobs have no CI_REGISTRY_USER and no CI_REGISTRY_PASSWORD") && told.contains(&way),
+        "{told}"
+    );
+
+    let login = ["login", "-u", "ann", "--password-stdin", registry.address()];
+    let _ = archipel.run_with(login, b"sup3rsecret").ok();
+    let (log, told) = run(&[]);
+    assert!(log.contains("as ann with [MASKED]\n") && log.contains("Login Succeeded"), "{log}{told}");
+    assert!(!log.contains("sup3rsecret") && told.is_empty(), "{log}{told}");
+
+    let given = ["--variable", "CI_REGISTRY_USER=bob", "--variable", "CI_REGISTRY_PASSWORD=another"];
+    let (log, told) = run(&given);
+    assert!(
+        log.contains("as bob with another\n") && !log.contains("Login Succeeded") && told.is_empty(),
+        "{log}{told}"
+    );
+    let (log, told) = run(&given[..2]);
+    assert!(
+        log.contains("as bob with nothing\n") && told.contains("jobs have no CI_REGISTRY_PASSWORD:"),
+        "{log}{told}"
+    );
 }
 
 #[test]
