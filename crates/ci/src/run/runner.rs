@@ -47,7 +47,7 @@ impl std::fmt::Debug for SinkHandle {
     }
 }
 
-/// What a job leaves to others. It goes with the run.
+/// What a job leaves to others. It goes when no job may want it any more.
 #[derive(Debug)]
 pub(super) struct Kept {
     files: Scratch,
@@ -437,7 +437,7 @@ async fn keep(
             let untracked = untracked.then_some(&request.tracked);
             let selection = Selection { paths: &cache.paths, exclude: &[], untracked };
             let count = store.keep(&cache.key, &selection, mounted.path()).map_err(io("the cache"))?;
-            notes.push((count > 0, format!("Kept cache {}: {count} files.", cache.key)));
+            notes.push((count > 0, format!("Kept cache {}: {count} files and folders.", cache.key)));
         }
         let variables = match artifacts {
             Some(wanted) => wanted.collect(&request, mounted.path(), scratch.upper(), &mut notes)?,
