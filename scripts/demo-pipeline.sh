@@ -20,7 +20,7 @@ run() { printf '$ archipel %s\n' "$*"; "$archipel" "$@"; }
 die() { echo "demo: $*" >&2; exit 1; }
 
 # Nothing of the user's own is read or written: no store, no configuration, no credentials.
-export XDG_DATA_HOME="$tmp/data" ARCHIPEL_CONFIG="$tmp/config.toml" DOCKER_CONFIG="$tmp/docker"
+export XDG_DATA_HOME="$tmp/data" ARCHIPEL_STORE="$tmp/data/archipel" ARCHIPEL_CONFIG="$tmp/config.toml" DOCKER_CONFIG="$tmp/docker"
 
 # serve NAME: a registry of our own on a free loopback port; its address is then in $address.
 serve() {

@@ -18,6 +18,7 @@ use crate::render::Progress;
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
     home: Option<PathBuf>,
+    store: Option<PathBuf>,
     data_home: Option<PathBuf>,
     config_home: Option<PathBuf>,
     runtime_dir: Option<PathBuf>,
@@ -41,6 +42,7 @@ impl Environment {
         let absolute = |name| path(name).filter(|p| p.is_absolute());
         Self {
             home: absolute("HOME"),
+            store: path("ARCHIPEL_STORE"),
             data_home: absolute("XDG_DATA_HOME"),
             config_home: absolute("XDG_CONFIG_HOME"),
             runtime_dir: absolute("XDG_RUNTIME_DIR"),
@@ -56,12 +58,25 @@ impl Environment {
         }
     }
 
-    /// Where blobs, snapshots and the cache are.
+    /// Where blobs, snapshots and the cache are. A job of a pipeline finds its store by our own variable, for the others are its own.
     pub(crate) fn store_dir(&self) -> Result<PathBuf, Error> {
-        match &self.data_home {
-            Some(data) => Ok(data.join("archipel")),
-            None => Ok(self.home("XDG_DATA_HOME")?.join(".local/share/archipel")),
+        match (&self.store, &self.data_home) {
+            (Some(store), _) if store.is_absolute() => Ok(store.clone()),
+            (Some(store), _) => Err(Error::Usage(format!(
+                "ARCHIPEL_STORE is `{}`: give the store's folder as an absolute path",
+                store.display()
+            ))),
+            (None, Some(data)) => Ok(data.join("archipel")),
+            (None, None) => Ok(self.home("ARCHIPEL_STORE")?.join(".local/share/archipel")),
         }
+    }
+
+    /// What pipelines keep from one run to the next: their registry and their caches. Beside the store, for a registry may be served
+    /// without it.
+    pub(crate) fn pipelines_dir(&self) -> Result<PathBuf, Error> {
+        let mut name = self.store_dir()?.into_os_string();
+        name.push("-ci");
+        Ok(name.into())
     }
 
     /// Docker's configuration file, where `login` writes.
@@ -180,5 +195,28 @@ fn read_if_there(path: &Path) -> Result<Option<String>, Error> {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::Io { what: path.display().to_string(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_store_is() {
+        let of = |store: Option<&str>, data: Option<&str>| {
+            let path = |text: Option<&str>| text.map(PathBuf::from);
+            Environment { home: Some("/h".into()), store: path(store), data_home: path(data), ..Environment::default() }
+        };
+        for (store, data, expected) in [
+            (None, None, "/h/.local/share/archipel"),
+            (None, Some("/d"), "/d/archipel"),
+            (Some("/s"), Some("/d"), "/s"),
+        ] {
+            assert_eq!(of(store, data).store_dir().unwrap(), Path::new(expected));
+            assert_eq!(of(store, data).pipelines_dir().unwrap(), Path::new(&format!("{expected}-ci")));
+        }
+        let error = of(Some("s"), None).store_dir().unwrap_err().to_string();
+        assert_eq!(error, "ARCHIPEL_STORE is `s`: give the store's folder as an absolute path");
     }
 }

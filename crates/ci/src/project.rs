@@ -142,6 +142,7 @@ impl Project {
             program,
             config: None,
             caches,
+            colours: false,
             timeout: run::DEFAULT_TIMEOUT,
         })
     }

@@ -140,8 +140,7 @@ impl Plannable {
 }
 
 fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8, Error> {
-    let store = environment.store_dir()?;
-    let beside = store.with_file_name("archipel-ci");
+    let beside = environment.pipelines_dir()?;
     let program = std::env::current_exe().map_err(Error::io("the path of this program"))?;
     let ca = run.ca_file.as_ref().map(|file| std::fs::read(file).map_err(Error::io(file.display().to_string())));
     let prepared = project.request(program, beside.join("caches"));
@@ -155,6 +154,7 @@ fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8
         add_hosts: run.add_host.clone(),
         ca: ca.transpose()?,
         config: config_file(environment),
+        colours: environment.colours(std::io::stdout()),
         ..prepared
     };
     let engine = shared::engine(environment)?;

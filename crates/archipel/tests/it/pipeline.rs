@@ -22,18 +22,6 @@ fn repository(archipel: &Archipel, pipeline: &str, files: &[(&str, &str)]) -> Pa
     dir
 }
 
-/// The log without colours and times.
-fn plain(log: &str) -> String {
-    let mut text = String::new();
-    let mut rest = log;
-    while let Some(at) = rest.find("\u{1b}[") {
-        text.push_str(&rest[..at]);
-        rest = &rest[at..];
-        rest = &rest[rest.find('m').map_or(rest.len(), |end| end + 1)..];
-    }
-    text + rest
-}
-
 const STAGES: &str = r#"
 image: busybox
 variables: {GREETING: "hello $CI_COMMIT_REF_SLUG"}
@@ -43,6 +31,8 @@ make:
     - echo "$GREETING" > out.txt
     - echo "VERSION=1.2" > build.env
     - cat uncommitted committed
+    - echo "data ${XDG_DATA_HOME-unset}"
+    - printf '\033own\n'
     - rm committed
   artifacts: {paths: [out.txt], reports: {dotenv: build.env}}
 check:
@@ -75,12 +65,13 @@ fn needs_userns_a_pipeline_runs_over_the_tree_as_it_is() {
     let arguments = ["ci", "run", "--jobs", "1", "--masked-variable-file", &secrets.display().to_string()];
     let mut command = archipel.command(arguments);
     let output = command.current_dir(&dir).output().unwrap();
-    let log = plain(&String::from_utf8_lossy(&output.stdout));
+    let log = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{log}{}", String::from_utf8_lossy(&output.stderr));
     for line in [
         "make | $ echo \"$GREETING\" > out.txt",
         "make | uncommitted",
         "make | committed",
+        "make | data unset",
         "make | Kept 1 artifacts.",
         "check | hello feature-one",
         "check | [MASKED]",
@@ -95,6 +86,9 @@ fn needs_userns_a_pipeline_runs_over_the_tree_as_it_is() {
         assert!(log.contains(part), "no {part:?} in\n{log}");
     }
     assert!(!log.contains("sup3rsecret") && !log.contains("never"), "{log}");
+    // Nobody sees colours here but those that the script makes itself.
+    assert_eq!(log.matches('\u{1b}').count(), 1, "{log}");
+    assert!(log.contains("make | \u{1b}own"), "{log}");
     // The tree is as it was, and nothing of the jobs is left.
     assert!(dir.join("committed").exists() && !dir.join("out.txt").exists());
     assert_eq!(fs::read_dir(archipel.home.store().join("work")).unwrap().count(), 0);
@@ -103,6 +97,30 @@ fn needs_userns_a_pipeline_runs_over_the_tree_as_it_is() {
     let refused = archipel.command(arguments).current_dir(&dir).output().unwrap();
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("others can read this file (mode 644)"));
+}
+
+#[test]
+fn needs_userns_artifacts_go_when_no_job_may_want_them() {
+    requires!(userns, git);
+    let registry = OwnRegistry::start();
+    let archipel = with_busybox(registry.address());
+    // A running job has two folders in the store, one for its image and one for its files.
+    let pipeline = r#"
+image: busybox
+stages: [one, two, three]
+make: {stage: one, script: [mkdir -p out/empty, touch -d @1000000000 out/old], artifacts: {paths: [out]}}
+use:
+  stage: two
+  script: [test -d out/empty, 'echo "time $(stat -c %Y out/old)"', 'echo "now $(ls $ARCHIPEL_STORE/work | wc -l)"']
+after: {stage: three, script: ['echo "now $(ls $ARCHIPEL_STORE/work | wc -l)"'], dependencies: []}
+"#;
+    let dir = repository(&archipel, pipeline, &[]);
+    let output = archipel.command(["ci", "run"]).current_dir(&dir).output().unwrap();
+    let log = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{log}{}", String::from_utf8_lossy(&output.stderr));
+    for line in ["make | Kept 3 artifacts.", "use | time 1000000000", "use | now 3", "after | now 2"] {
+        assert!(log.lines().any(|seen| seen == line), "no line {line:?} in\n{log}");
+    }
 }
 
 #[test]
@@ -136,7 +154,7 @@ again:
         let mut command = archipel.command(["ci", "run", "--registry", registry.address(), "--image-map", map]);
         command.args(["--variable", "CI_REGISTRY_USER=ann", "--variable", "CI_REGISTRY_PASSWORD=secret"]);
         let output = command.current_dir(&dir).output().unwrap();
-        let log = plain(&String::from_utf8_lossy(&output.stdout));
+        let log = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{log}{}", String::from_utf8_lossy(&output.stderr));
         log
     };
@@ -171,7 +189,7 @@ login:
     let run = |given: &[&str]| {
         let mut command = archipel.command(["ci", "run", "--registry", registry.address()]);
         let output = command.args(given).current_dir(&dir).output().unwrap();
-        let log = plain(&String::from_utf8_lossy(&output.stdout));
+        let log = String::from_utf8_lossy(&output.stdout).into_owned();
         (log, String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (log, told) = run(&[]);
@@ -225,7 +243,7 @@ fn needs_userns_a_stopped_pipeline_leaves_nothing() {
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
-    let log = plain(&String::from_utf8_lossy(&output.stdout));
+    let log = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(130), "{log}");
     assert!(log.contains("pipeline stopped") && !log.contains("$ echo no"), "{log}");
     assert_eq!(sleeping(), 0);
@@ -301,7 +319,7 @@ fn needs_qemu_three_pipelines_for_docker_in_docker_run_as_they_are() {
     let mut demo = Command::new("sh");
     demo.arg(script).arg(env!("CARGO_BIN_EXE_archipel")).arg(&copied).env("PEERS", "1");
     let output = demo.output().unwrap();
-    let log = plain(&String::from_utf8_lossy(&output.stdout));
+    let log = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{log}{}", String::from_utf8_lossy(&output.stderr));
     for part in ["podman: arm64", "Architecture: arm", "the token is not in a log"] {
         assert!(log.contains(part), "no {part:?} in\n{log}");

@@ -90,8 +90,9 @@ pub(super) fn ours(
 ) -> Result<Vec<Mount>, archipel_build::Error> {
     let bind =
         |source: &Path, target: String, read_only: bool| Mount::Bind { source: source.into(), target, read_only };
-    let mut mounts = vec![bind(engine.store_dir(), format!("{OURS}/data/archipel"), false)];
-    env.push(("XDG_DATA_HOME".into(), format!("{OURS}/data")));
+    let store = format!("{OURS}/store");
+    let mut mounts = vec![bind(engine.store_dir(), store.clone(), false)];
+    env.push(("ARCHIPEL_STORE".into(), store));
     if let Some(config) = &asked.config {
         let target = format!("{OURS}/config.toml");
         mounts.push(bind(config, target.clone(), true));

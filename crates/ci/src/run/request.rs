@@ -35,6 +35,8 @@ pub struct Request {
     pub config: Option<PathBuf>,
     /// Where caches are kept from one run to the next.
     pub caches: PathBuf,
+    /// Whether somebody sees colours: what we say of a script has some then. What the script itself writes is its own business.
+    pub colours: bool,
     /// How long a job may take that does not say.
     pub timeout: Duration,
 }

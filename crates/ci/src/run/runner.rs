@@ -373,7 +373,7 @@ impl Prepared {
         request.mounts.extend(container::ours(&self.root, asked, &run.runner.engine, &mut request.env)?);
         let mut variables: BTreeMap<&str, &str> = self.values.iter().collect();
         variables.insert("CI_JOB_STATUS", status);
-        let script = script::write(variables, &asked.project_dir, commands.iter().copied());
+        let script = script::write(variables, &asked.project_dir, commands.iter().copied(), asked.colours);
         let masker = Arc::new(Mutex::new(run.masker.clone()));
         let (sink, id, hidden) = (run.runner.sink.clone(), run.id, masker.clone());
         let output = move |bytes: &[u8]| {
