@@ -1,6 +1,7 @@
 //! `archipel ci`: pipelines in containers of our own.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -121,6 +122,61 @@ after: {stage: three, script: ['echo "now $(ls $ARCHIPEL_STORE/work | wc -l)"'],
     for line in ["make | Kept 3 artifacts.", "use | time 1000000000", "use | now 3", "after | now 2"] {
         assert!(log.lines().any(|seen| seen == line), "no line {line:?} in\n{log}");
     }
+}
+
+#[test]
+fn needs_userns_a_service_has_its_port_for_itself() {
+    requires!(userns, git);
+    let registry = OwnRegistry::start();
+    let archipel = with_busybox(registry.address());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let dockerfile = format!(
+        "FROM busybox\nEXPOSE {port}\nRUN mkdir /web && echo served > /web/page\n\
+         CMD [\"httpd\", \"-f\", \"-p\", \"{port}\", \"-h\", \"/web\"]\n"
+    );
+    let context = archipel.home.context("service", [("Dockerfile", dockerfile)]);
+    archipel.ok(["build", "-t", "web", &context.display().to_string()]);
+    let pipeline = format!(
+        r#"
+image: busybox
+.job: {{script: [wget -qO- http://web:{port}/page], services: [web]}}
+one: {{extends: .job}}
+two: {{extends: .job}}
+ended:
+  services: [{{name: web, command: [sh, -c, 'echo last words; exit 3']}}]
+  script: [echo reached]
+elsewhere: {{script: [echo reached], services: [{{name: web, variables: {{HEALTHCHECK_TCP_PORT: "70000"}}}}]}}
+"#
+    );
+    let dir = repository(&archipel, &pipeline, &[]);
+    let run = || {
+        let output = archipel.command(["ci", "run", "--jobs", "4"]).current_dir(&dir).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let log = run();
+    for job in ["one", "two", "ended"] {
+        let why = format!("the service web could not listen at port {port}, for something else on this machine does");
+        assert!(
+            log.lines().any(|line| line.starts_with(&format!("{job} | ERROR: Job failed")) && line.contains(&why)),
+            "{log}"
+        );
+    }
+    drop(listener);
+    let log = run();
+    for line in [
+        "one | served",
+        "two | served",
+        "ended | WARNING: Service web has ended before the job: exit code 3. The last that it wrote:",
+        "ended | last words",
+        "ended | reached",
+    ] {
+        assert!(log.lines().any(|seen| seen == line), "no line {line:?} in\n{log}");
+    }
+    assert!(
+        log.contains("HEALTHCHECK_TCP_PORT of the service web is `70000`; it should be the number of a port"),
+        "{log}"
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod cache;
 mod container;
 mod dotenv;
 mod event;
+mod port;
 mod process;
 mod request;
 mod runner;
@@ -28,6 +29,7 @@ pub use request::{DEFAULT_TIMEOUT, Request};
 use crate::plan::Plan;
 use crate::schedule::{Schedule, State};
 use cache::Caches;
+use port::Ports;
 use runner::{Done, Kept, Runner, SinkHandle};
 
 /// How a pipeline ended.
@@ -76,8 +78,13 @@ pub async fn run(engine: &Engine, plan: &Plan, request: Request, cancel: &Cancel
     let play = request.play.clone();
     let mut schedule = Schedule::new(plan, |name| play.iter().any(|played| played == name));
     let parallel = request.parallel.max(1);
-    let runner =
-        Arc::new(Runner { engine: engine.clone(), request, sink: SinkHandle(sink.clone()), cancel: cancel.clone() });
+    let runner = Arc::new(Runner {
+        engine: engine.clone(),
+        request,
+        sink: SinkHandle(sink.clone()),
+        cancel: cancel.clone(),
+        ports: Ports::default(),
+    });
     let mut jobs: Vec<JobSummary> = plan
         .jobs
         .iter()

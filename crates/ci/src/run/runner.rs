@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cache::{self, Caches};
 use super::event::{Event, JobId, Outcome, Section, Sink};
+use super::port::Ports;
 use super::process::{self, End};
 use super::request::Request;
 use super::service::Services;
@@ -35,6 +36,7 @@ pub(super) struct Runner {
     pub(super) request: Request,
     pub(super) sink: SinkHandle,
     pub(super) cancel: CancellationToken,
+    pub(super) ports: Ports,
 }
 
 /// A sink that can stand in a struct that is printed.
@@ -98,8 +100,7 @@ impl From<sandbox::Error> for Failure {
 impl Failure {
     fn reason(&self) -> String {
         match self {
-            Self::Script(Exit::Code(code)) => format!("exit code {code}"),
-            Self::Script(Exit::Signal(signal)) => format!("killed by signal {signal}"),
+            Self::Script(exit) => process::ending(*exit),
             Self::Timeout(limit) => format!("it took longer than {}s", limit.as_secs()),
             Self::System(reason) => reason.clone(),
             Self::Build(error) => error.to_string(),
@@ -125,9 +126,9 @@ impl Failure {
 }
 
 /// An attempt at a job: a place to say things from.
-#[derive(Debug)]
-pub(super) struct Run<'a> {
-    runner: &'a Runner,
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    runner: Arc<Runner>,
     id: JobId,
     masker: Masker,
 }
@@ -136,7 +137,7 @@ pub(super) struct Run<'a> {
 pub(super) async fn run(runner: Arc<Runner>, id: usize, planned: PlannedJob, received: Vec<Arc<Kept>>) -> Done {
     let begun = Instant::now();
     let masker = Masker::new(&runner.request.secrets);
-    let run = Run { runner: &runner, id: JobId(id), masker };
+    let run = Run { runner, id: JobId(id), masker };
     let retry = &planned.job.retry;
     let mut attempt = 0;
     let (failure, kept) = loop {
@@ -170,13 +171,17 @@ pub(super) async fn run(runner: Arc<Runner>, id: usize, planned: PlannedJob, rec
     Done { job: id, outcome, elapsed, kept: kept.map(Arc::new), cause }
 }
 
-impl Run<'_> {
+impl Run {
     pub(super) fn asked(&self) -> &Request {
         &self.runner.request
     }
 
     pub(super) fn cancel(&self) -> &CancellationToken {
         &self.runner.cancel
+    }
+
+    pub(super) fn ports(&self) -> &Ports {
+        &self.runner.ports
     }
 
     fn tell(&self, event: Event) {
@@ -326,7 +331,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    async fn finish(self, run: &Run<'_>, planned: &PlannedJob) -> (Result<(), Failure>, Option<Kept>) {
+    async fn finish(self, run: &Run, planned: &PlannedJob) -> (Result<(), Failure>, Option<Kept>) {
         let job = &planned.job;
         run.section(Section::Script);
         let commands: Vec<&str> = job.before_script.iter().chain(&job.script).map(String::as_str).collect();
@@ -356,7 +361,7 @@ impl Prepared {
     }
 
     /// Runs commands in the image's shell.
-    async fn shell(&self, run: &Run<'_>, status: &str, commands: &[&str], timeout: Duration) -> Result<(), Failure> {
+    async fn shell(&self, run: &Run, status: &str, commands: &[&str], timeout: Duration) -> Result<(), Failure> {
         let asked = run.asked();
         let mut request = container::request(&self.root, &self.image, &self.values, asked, "runner");
         request.argv.extend(script::shell());
@@ -398,7 +403,7 @@ impl Prepared {
 
 /// Keeps what the job says is to be kept.
 async fn keep(
-    run: &Run<'_>,
+    run: &Run,
     job: &Job,
     values: &Values,
     files: Scratch,
