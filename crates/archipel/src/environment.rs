@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use archipel_build::SourceDateEpoch;
+use archipel_ci::run::Registries;
 use archipel_oci::Platform;
 use archipel_remote::{Config, Credentials};
 use clap::ValueEnum;
@@ -98,25 +99,38 @@ impl Environment {
         self.builder.as_deref()
     }
 
-    /// How registries are reached. A file that the person named must be there; the one at the usual place may be missing.
+    /// How registries are reached.
     pub(crate) fn registries(&self) -> Result<Config, Error> {
-        let (path, named) = match (&self.config, self.config_home()) {
-            (Some(path), _) => (path.clone(), true),
-            (None, Some(dir)) => (dir.join("archipel/config.toml"), false),
-            (None, None) => return Ok(Config::default()),
-        };
-        let mut config = match read_if_there(&path)? {
-            Some(text) => {
-                let name = path.display().to_string();
-                Config::parse(&text).map_err(|source| Error::Config { name, text, source })?
-            }
-            None if named => {
-                return Err(Error::Usage(format!("ARCHIPEL_CONFIG names {}, which is not there", path.display())));
-            }
+        let mut config = match self.config_file()? {
+            Some((name, text)) => Config::parse(&text).map_err(|source| Error::Config { name, text, source })?,
             None => Config::default(),
         };
         config.certs_d = self.certs_d();
         Ok(config)
+    }
+
+    /// The same, for the programs in a pipeline's jobs.
+    pub(crate) fn registries_of_jobs(&self) -> Result<Registries, Error> {
+        let file = self.config_file()?;
+        let made = Registries::new(file.as_ref().map(|(_, text)| text.as_str()), &self.certs_d());
+        made.map_err(|source| {
+            let (name, text) = file.unwrap_or_default();
+            Error::Config { name, text, source }
+        })
+    }
+
+    /// The name and text of the configuration file. One that the person named must be there; the one at the usual place may be missing.
+    fn config_file(&self) -> Result<Option<(String, String)>, Error> {
+        let (path, named) = match (&self.config, self.config_home()) {
+            (Some(path), _) => (path.clone(), true),
+            (None, Some(dir)) => (dir.join("archipel/config.toml"), false),
+            (None, None) => return Ok(None),
+        };
+        match read_if_there(&path)? {
+            Some(text) => Ok(Some((path.display().to_string(), text))),
+            None if named => Err(Error::Usage(format!("ARCHIPEL_CONFIG names {}, which is not there", path.display()))),
+            None => Ok(None),
+        }
     }
 
     /// The credentials that Docker and Podman keep: Podman's files first, as Podman reads them.

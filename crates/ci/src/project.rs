@@ -140,7 +140,7 @@ impl Project {
             add_hosts: Vec::new(),
             ca: None,
             program,
-            config: None,
+            registries: run::Registries::default(),
             caches,
             colours: false,
             timeout: run::DEFAULT_TIMEOUT,

@@ -153,7 +153,7 @@ fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8
         image_map: run.image_map.clone(),
         add_hosts: run.add_host.clone(),
         ca: ca.transpose()?,
-        config: config_file(environment),
+        registries: environment.registries_of_jobs()?,
         colours: environment.colours(std::io::stdout()),
         ..prepared
     };
@@ -227,13 +227,4 @@ async fn named(host: &str, project: &str, given: &[Variable], environment: &Envi
         ));
     }
     Ok(Registry { host, login })
-}
-
-/// The configuration file, for the programs in jobs.
-fn config_file(environment: &Environment) -> Option<PathBuf> {
-    let variable = |name: &str| environment.variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let usual = || variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")));
-    let file = variable("ARCHIPEL_CONFIG").or_else(|| Some(usual()?.join("archipel/config.toml")))?;
-    let file = std::path::absolute(file).ok()?;
-    file.is_file().then_some(file)
 }

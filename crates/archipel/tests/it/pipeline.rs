@@ -125,6 +125,43 @@ after: {stage: three, script: ['echo "now $(ls $ARCHIPEL_STORE/work | wc -l)"'],
 }
 
 #[test]
+fn needs_userns_jobs_trust_registries_as_the_person_does() {
+    requires!(userns, git);
+    let registry = OwnRegistry::start();
+    let archipel = with_busybox(registry.address());
+    let certificates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../remote/tests/it/data");
+    let (home, private) = (archipel.home.path(), archipel.home.path().join("key.pem"));
+    fs::copy(certificates.join("server.key"), &private).unwrap();
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o600)).unwrap();
+    // Nobody listens there, which is found out after the certificates were read.
+    archipel.home.write_config(&format!(
+        "[registry.\"docker.io\"]\nmirrors = [\"{}\"]\n[registry.\"127.0.0.1:1\"]\nca = [\"{}\"]\n\
+         keypair = [{{ key = \"{}\", cert = \"{}\" }}]\n[registry.\"127.0.0.1:2\"]\nca = [\"{}/none.pem\"]\n",
+        registry.address(),
+        certificates.join("ca.pem").display(),
+        private.display(),
+        certificates.join("server.pem").display(),
+        home.display(),
+    ));
+    let pipeline = r#"
+image: busybox
+job:
+  script:
+    - docker pull 127.0.0.1:1/image || docker pull 127.0.0.1:2/image || true
+    - for file in /run/archipel/registries/*; do grep -l 'PRIVATE KEY' $file && stat -c 'mode %a' $file; done || true
+    - (echo changed >> /run/archipel/registries/1.pem) || echo refused
+"#;
+    let dir = repository(&archipel, pipeline, &[]);
+    let output = archipel.command(["ci", "run"]).current_dir(&dir).output().unwrap();
+    let log = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{log}{}", String::from_utf8_lossy(&output.stderr));
+    let none = format!("certificate {}/none.pem", home.display());
+    for part in ["connection to 127.0.0.1:1 refused", none.as_str(), "mode 600", "Read-only file system", "\nrefused"] {
+        assert!(log.contains(part), "no {part:?} in\n{log}");
+    }
+}
+
+#[test]
 fn needs_userns_a_service_has_its_port_for_itself() {
     requires!(userns, git);
     let registry = OwnRegistry::start();

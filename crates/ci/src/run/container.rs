@@ -14,7 +14,7 @@ use crate::script;
 use crate::variable::Values;
 
 /// Where a job has what belongs to us.
-const OURS: &str = "/run/archipel";
+pub(super) const OURS: &str = "/run/archipel";
 
 /// Where our program looks for QEMU, which no image of a job has.
 const EMULATORS: &str = "/usr/libexec/qemu-binfmt";
@@ -93,11 +93,9 @@ pub(super) fn ours(
     let store = format!("{OURS}/store");
     let mut mounts = vec![bind(engine.store_dir(), store.clone(), false)];
     env.push(("ARCHIPEL_STORE".into(), store));
-    if let Some(config) = &asked.config {
-        let target = format!("{OURS}/config.toml");
-        mounts.push(bind(config, target.clone(), true));
-        env.push(("ARCHIPEL_CONFIG".into(), target));
-    }
+    let (registries, variable) = asked.registries.mounts();
+    mounts.extend(registries);
+    env.extend(variable);
     let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone()).unwrap_or_default();
     for target in programs(root, &path) {
         mounts.push(bind(&asked.program, target, true));

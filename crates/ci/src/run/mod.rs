@@ -10,6 +10,7 @@ mod dotenv;
 mod event;
 mod port;
 mod process;
+mod registries;
 mod request;
 mod runner;
 mod service;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 pub use tokio_util::sync::CancellationToken;
 
 pub use event::{Event, JobId, Outcome, Section, Sink};
+pub use registries::Registries;
 pub use request::{DEFAULT_TIMEOUT, Request};
 
 use crate::plan::Plan;
