@@ -9,6 +9,7 @@ use archipel_ci::run::{CancellationToken, Request};
 use archipel_ci::{Given, Plan, Project, Registry, RegistryLogin, Variable, secret};
 
 use super::embedded::Embedded;
+use super::pipelines::Kept;
 use super::shared;
 use crate::environment::Environment;
 use crate::errors::{Error, status};
@@ -140,10 +141,10 @@ impl Plannable {
 }
 
 fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8, Error> {
-    let beside = environment.pipelines_dir()?;
+    let kept = Kept::of(environment)?;
     let program = std::env::current_exe().map_err(Error::io("the path of this program"))?;
     let ca = run.ca_file.as_ref().map(|file| std::fs::read(file).map_err(Error::io(file.display().to_string())));
-    let prepared = project.request(program, beside.join("caches"));
+    let prepared = project.request(program, kept.caches);
     let prepared = prepared.map_err(|e| Error::Usage(e.to_string()))?;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let mut request = Request {
@@ -165,7 +166,7 @@ fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8
         let (registry, embedded) = match &run.plannable.registry {
             Some(host) => (named(host, &project.repository.path, &given.variables, environment).await?, None),
             None => {
-                let embedded = Embedded::start(&beside.join("registry")).await?;
+                let embedded = Embedded::start(&kept.registry).await?;
                 (embedded.registry.clone(), Some(embedded))
             }
         };

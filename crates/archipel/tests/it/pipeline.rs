@@ -162,6 +162,41 @@ job:
 }
 
 #[test]
+fn needs_userns_what_pipelines_keep_is_counted_and_given_back() {
+    requires!(userns, git);
+    let registry = OwnRegistry::start();
+    let archipel = with_busybox(registry.address());
+    let pipeline = r#"
+image: busybox
+job:
+  script:
+    - docker login -u $CI_REGISTRY_USER -p $CI_REGISTRY_PASSWORD $CI_REGISTRY
+    - docker build -t $CI_REGISTRY_IMAGE:1 --push .
+    - mkdir cached && head -c 200000 /dev/urandom > cached/file
+  cache: {key: k, paths: [cached]}
+"#;
+    let dir =
+        repository(&archipel, pipeline, &[("Dockerfile", "FROM busybox\nRUN head -c 300000 /dev/urandom > /large\n")]);
+    let output = archipel.command(["ci", "run"]).current_dir(&dir).output().unwrap();
+    let log = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{log}{}", String::from_utf8_lossy(&output.stderr));
+    let used = || -> serde_json::Value { serde_json::from_str(&archipel.ok(["du", "--format", "json"])).unwrap() };
+    let of = |used: &serde_json::Value, what: &str| used["pipelines"][what].as_u64().unwrap();
+    let before = used();
+    assert!(of(&before, "registry") > 300_000 && of(&before, "caches") > 200_000, "{before}");
+    let parts = ["blobs", "snapshots", "cache"].map(|part| before[part].as_u64().unwrap());
+    let total = parts.iter().sum::<u64>() + of(&before, "registry") + of(&before, "caches");
+    assert_eq!(before["total"], total);
+
+    archipel.ok(["prune"]);
+    let pruned = used();
+    assert_eq!((of(&pruned, "registry"), of(&pruned, "caches")), (of(&before, "registry"), 0));
+    archipel.ok(["prune", "--all"]);
+    // Folders are left, and the names of repositories.
+    assert!(of(&used(), "registry") < 300_000, "{}", used());
+}
+
+#[test]
 fn needs_userns_a_service_has_its_port_for_itself() {
     requires!(userns, git);
     let registry = OwnRegistry::start();
