@@ -109,10 +109,16 @@ fn needs_userns_artifacts_go_when_no_job_may_want_them() {
     let pipeline = r#"
 image: busybox
 stages: [one, two, three]
-make: {stage: one, script: [mkdir -p out/empty, touch -d @1000000000 out/old], artifacts: {paths: [out]}}
+.user: {image: {name: busybox, docker: {user: "1"}}}
+make: {extends: .user, stage: one, script: [mkdir -p out/empty, touch -d @1000000000 out/old], artifacts: {paths: [out]}}
 use:
+  extends: .user
   stage: two
-  script: [test -d out/empty, 'echo "time $(stat -c %Y out/old)"', 'echo "now $(ls $ARCHIPEL_STORE/work | wc -l)"']
+  script:
+    - test -d out/empty
+    - touch out/new
+    - echo "time $(stat -c %Y out/old)"
+    - echo "now $(ls $ARCHIPEL_STORE/work | wc -l)"
 after: {stage: three, script: ['echo "now $(ls $ARCHIPEL_STORE/work | wc -l)"'], dependencies: []}
 "#;
     let dir = repository(&archipel, pipeline, &[]);

@@ -8,6 +8,7 @@ mod cache;
 mod container;
 mod dotenv;
 mod event;
+mod failure;
 mod port;
 mod process;
 mod registries;

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use archipel_build::{ContainerRoot, Engine, PullPolicy, Scratch};
 use archipel_oci::{Platform, Reference};
+use archipel_sandbox::Mount;
 use archipel_sandbox::overlay::{self, Layers};
-use archipel_sandbox::{self as sandbox, Exit, Mount};
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{self, Caches};
 use super::event::{Event, JobId, Outcome, Section, Sink};
+use super::failure::Failure;
 use super::port::Ports;
 use super::process::{self, End};
 use super::request::Request;
@@ -65,64 +66,6 @@ pub(super) struct Done {
     pub(super) kept: Option<Arc<Kept>>,
     /// What of the engine's it failed of.
     pub(super) cause: Option<archipel_build::Error>,
-}
-
-/// Why an attempt failed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// The script, by its own status.
-    Script(Exit),
-    /// It took longer than this.
-    Timeout(Duration),
-    /// Something around it.
-    System(String),
-    /// The image, the store, the sandbox.
-    Build(archipel_build::Error),
-    /// Somebody stopped the pipeline.
-    Cancelled,
-}
-
-impl From<archipel_build::Error> for Failure {
-    fn from(error: archipel_build::Error) -> Self {
-        match error {
-            archipel_build::Error::Interrupted => Self::Cancelled,
-            error => Self::Build(error),
-        }
-    }
-}
-
-impl From<sandbox::Error> for Failure {
-    fn from(error: sandbox::Error) -> Self {
-        Self::Build(error.into())
-    }
-}
-
-impl Failure {
-    fn reason(&self) -> String {
-        match self {
-            Self::Script(exit) => process::ending(*exit),
-            Self::Timeout(limit) => format!("it took longer than {}s", limit.as_secs()),
-            Self::System(reason) => reason.clone(),
-            Self::Build(error) => error.to_string(),
-            Self::Cancelled => "stopped".into(),
-        }
-    }
-
-    /// What `exit_codes` are about.
-    fn code(&self) -> Option<i32> {
-        match self {
-            Self::Script(exit) => Some(exit.shell_code()),
-            _ => None,
-        }
-    }
-
-    fn kind(&self) -> job::Failure {
-        match self {
-            Self::Script(_) => job::Failure::Script,
-            Self::Timeout(_) => job::Failure::Timeout,
-            Self::System(_) | Self::Build(_) | Self::Cancelled => job::Failure::System,
-        }
-    }
 }
 
 /// An attempt at a job: a place to say things from.

@@ -14,9 +14,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::container;
+use super::failure::Failure;
 use super::port::{self, Claim};
 use super::process::{self, End};
-use super::runner::{Failure, Run};
+use super::runner::Run;
 use crate::job::Service;
 use crate::variable::{Values, Variables};
 
