@@ -48,7 +48,7 @@ pub(crate) struct Plannable {
     /// File of variables, NAME=VALUE per line, whose values never show; nobody else may be able to read it
     #[arg(long, value_name = "FILE")]
     masked_variable_file: Vec<PathBuf>,
-    /// Registry that $CI_REGISTRY names [default: one that runs as long as the pipeline]
+    /// Registry that $CI_REGISTRY names, with the login that is stored for it [default: one that runs as long as the pipeline]
     #[arg(long, value_name = "HOST[:PORT]")]
     registry: Option<String>,
     /// What $CI_PIPELINE_SOURCE says

@@ -117,6 +117,9 @@ impl Caches {
             if drafting.try_lock().is_err() {
                 continue; // somebody works there
             }
+            if !place.draft.exists() && !place.old.exists() {
+                continue; // nor is there a reason to wait for readers
+            }
             let lock = lock_file(&place.lock)?;
             lock.lock()?;
             place.recover()?;

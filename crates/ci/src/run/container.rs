@@ -90,6 +90,9 @@ pub(super) fn ours(
 ) -> Result<Vec<Mount>, archipel_build::Error> {
     let bind =
         |source: &Path, target: String, read_only: bool| Mount::Bind { source: source.into(), target, read_only };
+    // All of it can be written to, for what a job builds is to be there afterwards. Read-only mounts over what is there already would
+    // be no protection: the job, root in our user namespace, can take them away; and the records that lead to it, which every build
+    // writes, decide as much about what an image is.
     let store = format!("{OURS}/store");
     let mut mounts = vec![bind(engine.store_dir(), store.clone(), false)];
     env.push(("ARCHIPEL_STORE".into(), store));
