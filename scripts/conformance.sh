@@ -22,5 +22,5 @@ trap 'exit 143' TERM HUP
 
 cd "$cases"
 CONF_STATE=$state CONF_DEBIAN=${CONF_DEBIAN:-1} ./setup.sh
-./run.py --tool cli --cmd "$archipel build" --env "XDG_DATA_HOME=$state/home" \
+./run.py --tool cli --cmd "$archipel build" --env "ARCHIPEL_STORE=$state/home/archipel" \
   --env-template ARCHIPEL_CONFIG=templates/config.toml.in --json "$state/results.json" "$@"

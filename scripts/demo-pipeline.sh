@@ -20,7 +20,7 @@ run() { printf '$ archipel %s\n' "$*"; "$archipel" "$@"; }
 die() { echo "demo: $*" >&2; exit 1; }
 
 # Nothing of the user's own is read or written: no store, no configuration, no credentials.
-export XDG_DATA_HOME="$tmp/data" ARCHIPEL_CONFIG="$tmp/config.toml" DOCKER_CONFIG="$tmp/docker"
+export XDG_DATA_HOME="$tmp/data" ARCHIPEL_STORE="$tmp/data/archipel" ARCHIPEL_CONFIG="$tmp/config.toml" DOCKER_CONFIG="$tmp/docker"
 
 # serve NAME: a registry of our own on a free loopback port; its address is then in $address.
 serve() {
@@ -77,7 +77,9 @@ cp -r "$examples/hello-devops" "$project"
 git_() { git -C "$project" -c user.name=Demo -c user.email=demo@example.org -c commit.gpgsign=false "$@"; }
 git_ init -q -b Feature/Demo_1
 umask 077
-printf 'DOCKERHUB_TOKEN=%s\n' "$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')" >"$tmp/secrets"
+for secret in DOCKERHUB_TOKEN CI_REGISTRY_PASSWORD; do
+  printf '%s=%s\n' "$secret" "$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')"
+done >"$tmp/secrets"
 token=$(sed -n 's/^DOCKERHUB_TOKEN=//p' "$tmp/secrets")
 umask 022
 
@@ -90,7 +92,7 @@ for pipeline in per-arch one-shot dockerhub; do
     printf '\n$ archipel ci run    (%s time)\n' "$time"
     begun=$(date +%s%N)
     (cd "$project" && "$archipel" ci run --registry "$registry" --add-host github.com:127.0.0.1 --ca-file "$tmp/cert.pem" \
-      --variable DOCKERHUB_USERNAME=demo --masked-variable-file "$tmp/secrets") >"$tmp/$pipeline.$time.log" 2>&1 || { cat "$tmp/$pipeline.$time.log"; die "$pipeline failed"; }
+      --variable DOCKERHUB_USERNAME=demo --variable CI_REGISTRY_USER=demo --masked-variable-file "$tmp/secrets") >"$tmp/$pipeline.$time.log" 2>&1 || { cat "$tmp/$pipeline.$time.log"; die "$pipeline failed"; }
     [ "$time" = second ] || cat "$tmp/$pipeline.$time.log"
     echo "$(( ($(date +%s%N) - begun) / 1000000 )) ms"
   done

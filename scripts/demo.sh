@@ -19,7 +19,7 @@ run() { printf '\033[2m$ archipel %s\033[0m\n' "$*"; "$archipel" "$@"; }
 [ -t 1 ] || { title() { printf '\n== %s\n' "$*"; }; run() { printf '$ archipel %s\n' "$*"; "$archipel" "$@"; }; }
 
 # Nothing of the user's own is read or written: no store, no configuration, no credentials.
-export XDG_DATA_HOME="$tmp/data" ARCHIPEL_CONFIG="$tmp/config.toml" DOCKER_CONFIG="$tmp/docker"
+export XDG_DATA_HOME="$tmp/data" ARCHIPEL_STORE="$tmp/data/archipel" ARCHIPEL_CONFIG="$tmp/config.toml" DOCKER_CONFIG="$tmp/docker"
 
 title "A registry of our own, on a free loopback port"
 "$archipel" registry serve --listen 127.0.0.1:0 --root "$tmp/registry" >"$tmp/registry.log" 2>&1 &

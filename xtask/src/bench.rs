@@ -55,7 +55,7 @@ impl Bench {
         let mut command = Command::new(&self.archipel);
         command
             .args(args)
-            .env("XDG_DATA_HOME", self.dir.join("data"))
+            .env("ARCHIPEL_STORE", self.dir.join("data/archipel"))
             .env("ARCHIPEL_CONFIG", self.dir.join("config.toml"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command

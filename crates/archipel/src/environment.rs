@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use archipel_ci::run::Registries;
 use archipel_oci::Platform;
 use archipel_remote::{Config, Credentials};
 use clap::ValueEnum;
@@ -17,6 +18,7 @@ use crate::render::Progress;
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
     home: Option<PathBuf>,
+    store: Option<PathBuf>,
     data_home: Option<PathBuf>,
     config_home: Option<PathBuf>,
     runtime_dir: Option<PathBuf>,
@@ -40,6 +42,7 @@ impl Environment {
         let absolute = |name| path(name).filter(|p| p.is_absolute());
         Self {
             home: absolute("HOME"),
+            store: path("ARCHIPEL_STORE"),
             data_home: absolute("XDG_DATA_HOME"),
             config_home: absolute("XDG_CONFIG_HOME"),
             runtime_dir: absolute("XDG_RUNTIME_DIR"),
@@ -55,12 +58,25 @@ impl Environment {
         }
     }
 
-    /// Where blobs, snapshots and the cache are.
+    /// Where blobs, snapshots and the cache are. A job of a pipeline finds its store by our own variable, for the others are its own.
     pub(crate) fn store_dir(&self) -> Result<PathBuf, Error> {
-        match &self.data_home {
-            Some(data) => Ok(data.join("archipel")),
-            None => Ok(self.home("XDG_DATA_HOME")?.join(".local/share/archipel")),
+        match (&self.store, &self.data_home) {
+            (Some(store), _) if store.is_absolute() => Ok(store.clone()),
+            (Some(store), _) => Err(Error::Usage(format!(
+                "ARCHIPEL_STORE is `{}`: give the store's folder as an absolute path",
+                store.display()
+            ))),
+            (None, Some(data)) => Ok(data.join("archipel")),
+            (None, None) => Ok(self.home("ARCHIPEL_STORE")?.join(".local/share/archipel")),
         }
+    }
+
+    /// What pipelines keep from one run to the next: their registry and their caches. Beside the store, for a registry may be served
+    /// without it.
+    pub(crate) fn pipelines_dir(&self) -> Result<PathBuf, Error> {
+        let mut name = self.store_dir()?.into_os_string();
+        name.push("-ci");
+        Ok(name.into())
     }
 
     /// Docker's configuration file, where `login` writes.
@@ -82,25 +98,38 @@ impl Environment {
         self.builder.as_deref()
     }
 
-    /// How registries are reached. A file that the person named must be there; the one at the usual place may be missing.
+    /// How registries are reached.
     pub(crate) fn registries(&self) -> Result<Config, Error> {
-        let (path, named) = match (&self.config, self.config_home()) {
-            (Some(path), _) => (path.clone(), true),
-            (None, Some(dir)) => (dir.join("archipel/config.toml"), false),
-            (None, None) => return Ok(Config::default()),
-        };
-        let mut config = match read_if_there(&path)? {
-            Some(text) => {
-                let name = path.display().to_string();
-                Config::parse(&text).map_err(|source| Error::Config { name, text, source })?
-            }
-            None if named => {
-                return Err(Error::Usage(format!("ARCHIPEL_CONFIG names {}, which is not there", path.display())));
-            }
+        let mut config = match self.config_file()? {
+            Some((name, text)) => Config::parse(&text).map_err(|source| Error::Config { name, text, source })?,
             None => Config::default(),
         };
         config.certs_d = self.certs_d();
         Ok(config)
+    }
+
+    /// The same, for the programs in a pipeline's jobs.
+    pub(crate) fn registries_of_jobs(&self) -> Result<Registries, Error> {
+        let file = self.config_file()?;
+        let made = Registries::new(file.as_ref().map(|(_, text)| text.as_str()), &self.certs_d());
+        made.map_err(|source| {
+            let (name, text) = file.unwrap_or_default();
+            Error::Config { name, text, source }
+        })
+    }
+
+    /// The name and text of the configuration file. One that the person named must be there; the one at the usual place may be missing.
+    fn config_file(&self) -> Result<Option<(String, String)>, Error> {
+        let (path, named) = match (&self.config, self.config_home()) {
+            (Some(path), _) => (path.clone(), true),
+            (None, Some(dir)) => (dir.join("archipel/config.toml"), false),
+            (None, None) => return Ok(None),
+        };
+        match read_if_there(&path)? {
+            Some(text) => Ok(Some((path.display().to_string(), text))),
+            None if named => Err(Error::Usage(format!("ARCHIPEL_CONFIG names {}, which is not there", path.display()))),
+            None => Ok(None),
+        }
     }
 
     /// The credentials that Docker and Podman keep: Podman's files first, as Podman reads them.
@@ -171,5 +200,28 @@ fn read_if_there(path: &Path) -> Result<Option<String>, Error> {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::Io { what: path.display().to_string(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_store_is() {
+        let of = |store: Option<&str>, data: Option<&str>| {
+            let path = |text: Option<&str>| text.map(PathBuf::from);
+            Environment { home: Some("/h".into()), store: path(store), data_home: path(data), ..Environment::default() }
+        };
+        for (store, data, expected) in [
+            (None, None, "/h/.local/share/archipel"),
+            (None, Some("/d"), "/d/archipel"),
+            (Some("/s"), Some("/d"), "/s"),
+        ] {
+            assert_eq!(of(store, data).store_dir().unwrap(), Path::new(expected));
+            assert_eq!(of(store, data).pipelines_dir().unwrap(), Path::new(&format!("{expected}-ci")));
+        }
+        let error = of(Some("s"), None).store_dir().unwrap_err().to_string();
+        assert_eq!(error, "ARCHIPEL_STORE is `s`: give the store's folder as an absolute path");
     }
 }

@@ -40,7 +40,7 @@ pub use expression::{Expression, ExpressionError};
 pub use include::Files;
 pub use pipeline::{Parsed, Pipeline, parse};
 pub use plan::{Facts, Plan, PlannedJob, Unplanned};
-pub use predefined::{Ref, Registry, Repository};
+pub use predefined::{Ref, Registry, RegistryLogin, Repository};
 pub use project::{Error, FILE, Given, Project};
 pub use schedule::{Schedule, Skip, State};
 pub use slug::{environment_slug, slug};

@@ -5,6 +5,12 @@
 use crate::slug::{environment_slug, slug};
 use crate::variable::{Values, Variable};
 
+/// Who logs in at `$CI_REGISTRY`.
+pub const REGISTRY_USER: &str = "CI_REGISTRY_USER";
+
+/// With what.
+pub const REGISTRY_PASSWORD: &str = "CI_REGISTRY_PASSWORD";
+
 /// What git knows of the repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repository {
@@ -60,10 +66,23 @@ impl Ref {
 pub struct Registry {
     /// Host and port.
     pub host: String,
-    /// Who logs in.
+    /// What jobs log in with, if that is known.
+    pub login: Option<RegistryLogin>,
+}
+
+/// Who logs in at a registry, and with what.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RegistryLogin {
+    /// The user.
     pub user: String,
-    /// With what.
+    /// The password, or a token in its place.
     pub password: String,
+}
+
+impl std::fmt::Debug for RegistryLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RegistryLogin({})", self.user)
+    }
 }
 
 /// Where jobs find the repository.
@@ -123,11 +142,15 @@ pub fn of_pipeline(repository: &Repository, registry: Option<&Registry>, source:
     if let Some(registry) = registry {
         pairs.extend([
             ("CI_REGISTRY", registry.host.clone()),
-            ("CI_REGISTRY_USER", registry.user.clone()),
-            ("CI_REGISTRY_PASSWORD", registry.password.clone()),
             // Names in a registry are lower case, projects need not be.
             ("CI_REGISTRY_IMAGE", format!("{}/{}", registry.host, path.to_lowercase())),
         ]);
+        pairs.extend(
+            registry
+                .login
+                .iter()
+                .flat_map(|login| [(REGISTRY_USER, login.user.clone()), (REGISTRY_PASSWORD, login.password.clone())]),
+        );
     }
     // They are facts: a `$` in a commit's message refers to nothing.
     pairs.into_iter().map(|(name, value)| Variable::raw(name, value)).collect()
@@ -176,7 +199,7 @@ mod tests {
             path: "Group/sub/Hello".into(),
             ..Repository::default()
         };
-        let registry = Registry { host: "localhost:5000".into(), user: "ci".into(), password: "p".into() };
+        let mut registry = Registry { host: "localhost:5000".into(), login: None };
         let variables = of_pipeline(&repository, Some(&registry), "push", 7);
         let get = |name: &str| variables.iter().find(|v| v.name == name).map(|v| v.value.as_str());
         for (name, expected) in [
@@ -196,7 +219,13 @@ mod tests {
         ] {
             assert_eq!(get(name), Some(expected), "{name}");
         }
-        assert_eq!(get("CI_COMMIT_TAG"), None);
+        for name in ["CI_COMMIT_TAG", REGISTRY_USER, REGISTRY_PASSWORD] {
+            assert_eq!(get(name), None, "{name}");
+        }
         assert!(variables.iter().all(|variable| !variable.expand));
+        registry.login = Some(RegistryLogin { user: "ci".into(), password: "p".into() });
+        let variables = of_pipeline(&repository, Some(&registry), "push", 7);
+        assert!(variables.contains(&Variable::raw(REGISTRY_USER, "ci")));
+        assert!(variables.contains(&Variable::raw(REGISTRY_PASSWORD, "p")));
     }
 }

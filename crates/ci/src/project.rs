@@ -140,8 +140,9 @@ impl Project {
             add_hosts: Vec::new(),
             ca: None,
             program,
-            config: None,
+            registries: run::Registries::default(),
             caches,
+            colours: false,
             timeout: run::DEFAULT_TIMEOUT,
         })
     }

@@ -1,7 +1,7 @@
 //! The shell script of a job, as GitLab's runner makes it: it goes to the standard input of the shell that the image has.
 //!
-//! `set -o errexit`, and `pipefail` where the shell knows it; the variables, exported; then each command with a green `$ command`
-//! before it. The commands read nothing from standard input: what they would read is this script. They run in a subshell, for
+//! `set -o errexit`, and `pipefail` where the shell knows it; the variables, exported; then each command with `$ command` before it,
+//! green where somebody sees colours. The commands read nothing from standard input: what they would read is this script. They run in a subshell, for
 //! otherwise bash makes status 1 of every failure (the runner has this behind `FF_USE_NEW_BASH_EVAL_STRATEGY`).
 
 use std::fmt::Write as _;
@@ -35,6 +35,7 @@ pub fn write<'a>(
     variables: impl IntoIterator<Item = (&'a str, &'a str)>,
     dir: &str,
     commands: impl IntoIterator<Item = &'a str>,
+    colours: bool,
 ) -> String {
     let mut body = String::new();
     for (name, value) in variables.into_iter().filter(|(name, _)| is_name(name)) {
@@ -43,7 +44,7 @@ pub fn write<'a>(
     let _ = writeln!(body, "cd {}", quote(dir));
     for command in commands {
         let command = command.trim();
-        let _ = writeln!(body, "printf '%s\\n' {}\n{command}", quote(&echo(command)));
+        let _ = writeln!(body, "printf '%s\\n' {}\n{command}", quote(&echo(command, colours)));
     }
     format!(
         "trap 'exit 1' TERM\n\
@@ -56,11 +57,12 @@ pub fn write<'a>(
 }
 
 /// What is shown of a command before it runs.
-fn echo(command: &str) -> String {
-    match command.split_once('\n') {
-        Some((first, _)) => format!("{GREEN}$ {first} # collapsed multi-line command{RESET}"),
-        None => format!("{GREEN}$ {command}{RESET}"),
-    }
+fn echo(command: &str, colours: bool) -> String {
+    let shown = match command.split_once('\n') {
+        Some((first, _)) => format!("$ {first} # collapsed multi-line command"),
+        None => format!("$ {command}"),
+    };
+    if colours { format!("{GREEN}{shown}{RESET}") } else { shown }
 }
 
 /// A word that every shell takes as it is.
@@ -84,7 +86,7 @@ mod tests {
 
     /// Runs a script as a job would, under a shell of this machine.
     fn run(shell: &str, variables: &[(&str, &str)], commands: &[&str]) -> (Option<i32>, String) {
-        let script = write(variables.iter().copied(), "/", commands.iter().copied());
+        let script = write(variables.iter().copied(), "/", commands.iter().copied(), true);
         let mut child =
             Command::new(shell).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
@@ -104,6 +106,13 @@ mod tests {
             // dash's echo makes a line end of `\n`, which is not the script's doing.
             assert_eq!(output.replace("$HOME \n \"x\"", "$HOME \\n \"x\""), expected);
         }
+    }
+
+    #[test]
+    fn without_colours_there_are_no_escapes() {
+        let script = write([("CI", "true")], "/", ["pwd", "for i in 1 2\ndo echo $i\ndone"], false);
+        assert!(script.contains("$ pwd") && script.contains("$ for i in 1 2 # collapsed"), "{script}");
+        assert!(!script.contains('\u{1b}'), "{script}");
     }
 
     #[test]

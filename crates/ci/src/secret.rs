@@ -10,7 +10,7 @@ use crate::script::is_name;
 use crate::variable::Variable;
 
 /// How long such a file may be.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// Why a file of secrets is not taken. No value is in it.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,12 @@ pub enum SecretError {
         path: PathBuf,
         /// Its mode.
         mode: u32,
+    },
+    /// It is too long to be a file of variables.
+    #[error("{}: it is longer than {MAX_BYTES} bytes, the most that a file of variables may have; give several files", .path.display())]
+    Long {
+        /// The file.
+        path: PathBuf,
     },
     /// A line is no variable.
     #[error("{}:{line}: it should be NAME=value", .path.display())]
@@ -56,17 +62,20 @@ pub enum SecretError {
 /// Reads `NAME=value` lines. Values are taken as they are: nothing in them is expanded, and quotes are part of them.
 ///
 /// # Errors
-/// Others can read the file, or a line is not what it should be.
+/// Others can read the file, it is too long, or a line is not what it should be.
 pub fn read(path: &Path) -> Result<Vec<Variable>, SecretError> {
     let told = |source| SecretError::Io { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(told)?;
+    let file = File::open(path).map_err(told)?;
     // Of the file that is open, not of the name: that may lead elsewhere a moment later.
     let mode = file.metadata().map_err(told)?.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(SecretError::Open { path: path.to_owned(), mode });
     }
     let mut text = String::new();
-    file.by_ref().take(MAX_BYTES).read_to_string(&mut text).map_err(told)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text).map_err(told)?;
+    if text.len() > MAX_BYTES {
+        return Err(SecretError::Long { path: path.to_owned() });
+    }
     let mut found = Vec::new();
     for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#')) {
         let (path, line_number) = (path.to_owned(), n + 1);
@@ -102,6 +111,14 @@ mod tests {
             read(file.path()).unwrap(),
             [Variable::raw("TOKEN", "a$b=\"c\"123"), Variable::raw("OTHER", "12345678")]
         );
+    }
+
+    #[test]
+    fn a_file_is_read_whole_or_not_at_all() {
+        let line = |length: usize| format!("TOKEN={}", "x".repeat(length - "TOKEN=".len()));
+        assert_eq!(read(file(&line(MAX_BYTES), 0o600).path()).unwrap()[0].value.len(), MAX_BYTES - "TOKEN=".len());
+        let error = read(file(&line(MAX_BYTES + 1), 0o600).path()).unwrap_err().to_string();
+        assert!(error.contains("it is longer than 1048576 bytes"), "{error}");
     }
 
     #[test]

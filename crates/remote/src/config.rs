@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use archipel_oci::is_loopback;
 use serde::Deserialize;
@@ -50,8 +50,7 @@ pub struct RegistryConfig {
 }
 
 /// A client's certificate, two PEM files.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Keypair {
     /// The private key.
     pub key: PathBuf,
@@ -77,16 +76,22 @@ struct Section {
     #[serde(default)]
     insecure: bool,
     #[serde(default)]
-    ca: Vec<PathBuf>,
+    ca: Vec<Spanned<PathBuf>>,
     #[serde(default)]
-    keypair: Vec<Spanned<Keypair>>,
+    keypair: Vec<Spanned<WrittenKeypair>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenKeypair {
+    key: Spanned<PathBuf>,
+    cert: Spanned<PathBuf>,
 }
 
 impl Config {
     /// Reads the text of a `config.toml`. Paths in it are used as they are written.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let file: File =
-            toml::from_str(text).map_err(|e| ConfigError { message: e.message().to_owned(), span: e.span() })?;
+        let file = File::parse(text)?;
         let mut registry = BTreeMap::new();
         for (name, section) in file.registry {
             check_host(&name)?;
@@ -102,12 +107,44 @@ impl Config {
                 location: section.location.map(place),
                 http: section.http,
                 insecure: section.insecure,
-                ca: section.ca,
-                keypair: section.keypair.into_iter().next().map(Spanned::into_inner),
+                ca: section.ca.into_iter().map(Spanned::into_inner).collect(),
+                keypair: section.keypair.into_iter().next().map(|pair| {
+                    let WrittenKeypair { key, cert } = pair.into_inner();
+                    Keypair { key: key.into_inner(), cert: cert.into_inner() }
+                }),
             };
             registry.insert(name.into_inner(), section);
         }
         Ok(Self { registry, certs_d: Vec::new() })
+    }
+
+    /// The text with other paths of certificates and keys, for where they are somewhere else. `place` is asked for each, and `None`
+    /// leaves it as it is.
+    ///
+    /// # Errors
+    /// The text is no `config.toml`.
+    pub fn relocated(text: &str, mut place: impl FnMut(&Path) -> Option<String>) -> Result<String, ConfigError> {
+        let file = File::parse(text)?;
+        let pairs = |pair| {
+            let WrittenKeypair { key, cert } = Spanned::into_inner(pair);
+            [key, cert]
+        };
+        let written = file
+            .registry
+            .into_values()
+            .flat_map(|one| one.ca.into_iter().chain(one.keypair.into_iter().flat_map(pairs)));
+        let mut written: Vec<Spanned<PathBuf>> = written.collect();
+        written.sort_by_key(|path| path.span().start);
+        let (mut moved, mut end) = (String::new(), 0);
+        for path in written {
+            if let Some(other) = place(path.get_ref()) {
+                moved.push_str(&text[end..path.span().start]);
+                // What JSON takes for a string TOML does too.
+                moved.push_str(&serde_json::Value::from(other).to_string());
+                end = path.span().end;
+            }
+        }
+        Ok(moved + &text[end..])
     }
 
     /// Where a registry really is, if that is not where its name says.
@@ -143,6 +180,12 @@ impl Config {
     /// Whether anything is said about a host.
     pub(crate) fn names(&self, host: &str) -> bool {
         self.registry.contains_key(host)
+    }
+}
+
+impl File {
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|e| ConfigError { message: e.message().to_owned(), span: e.span() })
     }
 }
 
@@ -190,6 +233,30 @@ mod tests {
         assert_eq!(config.location("ghcr.io"), Some("127.0.0.1:5000/ghcr"));
         let trust = config.trust("127.0.0.1:5555");
         assert!(trust.insecure && trust.tls && trust.keypair.is_some());
+    }
+
+    #[test]
+    fn files_can_be_somewhere_else() {
+        let text = r#"# mine
+            [registry."b"]
+            keypair = [{ key = '/k', cert = "/c" }]
+            mirrors = ["/k"]
+            [registry."a"]
+            ca = ["/ca", """/gone"""] # why
+        "#;
+        let mut asked = Vec::new();
+        let moved = Config::relocated(text, |path| {
+            asked.push(path.display().to_string());
+            (path != Path::new("/gone")).then(|| format!("/in\"side{}", path.display()))
+        });
+        let expected = text
+            .replace("'/k'", r#""/in\"side/k""#)
+            .replace("\"/c\"", r#""/in\"side/c""#)
+            .replace("\"/ca\"", r#""/in\"side/ca""#);
+        assert_eq!(moved.unwrap(), expected);
+        assert_eq!(asked, ["/k", "/c", "/ca", "/gone"]);
+        assert_eq!(Config::parse(&expected).unwrap().registry["a"].ca[0], Path::new("/in\"side/ca"));
+        assert!(Config::relocated("[registri]", |_| None).is_err());
     }
 
     #[test]

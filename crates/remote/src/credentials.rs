@@ -75,6 +75,15 @@ impl Credential {
         }
     }
 
+    /// User and secret as `login` takes them: an identity token has the user that credential helpers say for one.
+    #[must_use]
+    pub fn into_pair(self) -> (String, Secret) {
+        match self {
+            Self::Password { user, secret } => (user, secret),
+            Self::IdentityToken(secret) => (TOKEN_USER.to_owned(), secret),
+        }
+    }
+
     pub(crate) fn of(user: String, secret: Secret) -> Self {
         if user == TOKEN_USER { Self::IdentityToken(secret) } else { Self::Password { user, secret } }
     }
@@ -150,6 +159,14 @@ impl Credentials {
     /// Adds credentials that go before every file: those that a command or CI variables give.
     pub fn insert(&mut self, registry: &str, user: &str, secret: Secret) {
         self.given.insert(normal(registry), Credential::of(user.to_owned(), secret));
+    }
+
+    /// Finds the credentials for a repository of a registry, for somebody else to use.
+    ///
+    /// # Errors
+    /// A helper or an entry is not what it should be.
+    pub async fn lookup(&self, registry: &str, repository: &str) -> Result<Option<Credential>, CredentialsError> {
+        self.find(&normal(registry), repository, false).await
     }
 
     /// Finds the credentials for a repository. `again` asks a helper even if it was asked before: what it gave then does

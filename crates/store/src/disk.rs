@@ -65,7 +65,7 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
 }
 
 /// Removes a tree, whatever the modes of its folders (overlayfs leaves one that nobody may enter).
-pub(crate) fn remove_all(path: &Path) -> io::Result<()> {
+pub fn remove_all(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
@@ -81,8 +81,8 @@ pub(crate) fn remove_all(path: &Path) -> io::Result<()> {
     fs::remove_dir_all(path)
 }
 
-/// The bytes that the files of a tree take on disk. What vanishes meanwhile counts for nothing.
-pub(crate) fn size(path: &Path) -> u64 {
+/// The bytes that the files of a tree take on disk; a tree that is not there takes none. What vanishes meanwhile counts for nothing.
+pub fn size(path: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt as _;
     let mut total = 0;
     let mut pending = vec![path.to_owned()];

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Everything gets its name by rename and only when whole. Several processes share a store: two that make the same do the
-//! work twice, and the second takes what the first has put there. Nothing is removed but by [`Store::prune`], which has
+//! work twice, and the second takes what the first has put there. Nothing is removed but by [`Alone::prune`], which has
 //! the store to itself, and by [`Store::open`], which sweeps what dead processes left in `work/`. What images name is
 //! kept when pruning, with the snapshots of their layers and all that lies below.
 #![forbid(unsafe_code)]
@@ -34,12 +34,13 @@ mod unpack;
 mod view;
 mod work;
 
+pub use disk::{remove_all, size as size_on_disk};
 pub use draft::Draft;
 pub use error::Error;
 pub use image::Image;
 pub use layer::{Compression, Layer, LayerOptions, Skipped};
 pub use mount::MountLock;
-pub use prune::Usage;
+pub use prune::{Alone, Usage};
 pub use snapshot::{BadId, Snapshot, SnapshotId};
 pub use store::Store;
 pub use view::{Tree, View};

@@ -45,11 +45,11 @@ impl Store {
         })
     }
 
-    /// Removes what no image needs; with `all` the images too. Returns the bytes that were freed.
+    /// Waits for nobody: has the store alone, or says that others have it open. They cannot open it until this is dropped.
     ///
     /// # Errors
     /// [`Error::InUse`] while another process has the store open, or the file system's.
-    pub fn prune(&self, all: bool) -> Result<u64> {
+    pub fn alone(&self) -> Result<Alone<'_>> {
         match flock(&self.lock, FlockOperation::NonBlockingLockExclusive) {
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 // The kernel gives up the old lock before it tries for the new one.
@@ -58,9 +58,7 @@ impl Store {
             }
             other => other.at(self.root())?,
         }
-        let freed = self.prune_alone(all);
-        flock(&self.lock, FlockOperation::LockShared).at(self.root())?;
-        freed
+        Ok(Alone(self))
     }
 
     fn prune_alone(&self, all: bool) -> Result<u64> {
@@ -118,6 +116,27 @@ impl Store {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// A store that nobody else has open.
+#[derive(Debug)]
+pub struct Alone<'a>(&'a Store);
+
+impl Alone<'_> {
+    /// Removes what no image needs; with `all` the images too. Returns the bytes that were freed.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn prune(&self, all: bool) -> Result<u64> {
+        self.0.prune_alone(all)
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        // A lock that cannot be given back goes with the process, which keeps others out for as long.
+        let _ = flock(&self.0.lock, FlockOperation::LockShared);
     }
 }
 

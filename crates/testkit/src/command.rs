@@ -9,6 +9,7 @@ use crate::TempHome;
 
 /// Variables of the caller that would change what a command does.
 const UNWANTED: &[&str] = &[
+    "ARCHIPEL_STORE",
     "NO_COLOR",
     "CLICOLOR_FORCE",
     "COLUMNS",

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 
-use archipel_registry::{FsStorage, Registry};
+use archipel_registry::{FsStorage, Login, Registry};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -24,8 +24,21 @@ impl OwnRegistry {
     /// When it does not start.
     #[must_use]
     pub fn start() -> Self {
+        Self::serve(|registry| registry)
+    }
+
+    /// Starts one that wants a login.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_with_login(user: &str, secret: &str) -> Self {
+        Self::serve(|registry| registry.with_login(Login::new(user, secret)))
+    }
+
+    fn serve(prepare: impl FnOnce(Registry<FsStorage>) -> Registry<FsStorage>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let registry = Registry::new(FsStorage::open(dir.path()).expect("a storage"));
+        let registry = prepare(Registry::new(FsStorage::open(dir.path()).expect("a storage")));
         // Bound here, so that whoever has the value can connect.
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
         listener.set_nonblocking(true).expect("a listener for tokio");

@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use archipel_ci::predefined::{REGISTRY_PASSWORD, REGISTRY_USER};
 use archipel_ci::run::{CancellationToken, Request};
-use archipel_ci::{Given, Plan, Project, Registry as JobRegistry, Variable, secret};
+use archipel_ci::{Given, Plan, Project, Registry, RegistryLogin, Variable, secret};
 
-use super::embedded::{self, Embedded};
+use super::embedded::Embedded;
+use super::pipelines::Kept;
 use super::shared;
 use crate::environment::Environment;
 use crate::errors::{Error, status};
 use crate::flags::value;
-use crate::render::{self, pipeline};
+use crate::render::{self, diagnostic, pipeline};
 use crate::runtime;
 
 /// Run the pipeline of a .gitlab-ci.yml
@@ -46,7 +48,7 @@ pub(crate) struct Plannable {
     /// File of variables, NAME=VALUE per line, whose values never show; nobody else may be able to read it
     #[arg(long, value_name = "FILE")]
     masked_variable_file: Vec<PathBuf>,
-    /// Registry that $CI_REGISTRY names [default: one that runs as long as the pipeline]
+    /// Registry that $CI_REGISTRY names, with the login that is stored for it [default: one that runs as long as the pipeline]
     #[arg(long, value_name = "HOST[:PORT]")]
     registry: Option<String>,
     /// What $CI_PIPELINE_SOURCE says
@@ -99,7 +101,7 @@ pub(super) fn run(command: Command, environment: &Environment) -> Result<u8, Err
     };
     pipeline::findings(&project.sources, &project.warnings, environment);
     let planned = |args: &Plannable, show: fn(&Plan, &[String]) -> String| {
-        let (given, secrets) = args.given(None)?;
+        let (given, secrets) = args.given()?;
         match project.plan(&given) {
             Ok(plan) => render::print(&show(&plan, &secrets)).map(|()| status::OK),
             Err(error) => told(error, environment),
@@ -126,25 +128,23 @@ fn told(error: archipel_ci::Error, environment: &Environment) -> Result<u8, Erro
 
 impl Plannable {
     /// What the person gives, and the values that never show.
-    fn given(&self, registry: Option<JobRegistry>) -> Result<(Given, Vec<String>), Error> {
+    fn given(&self) -> Result<(Given, Vec<String>), Error> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        let mut secrets: Vec<String> = registry.iter().map(|registry| registry.password.clone()).collect();
         let mut variables = Vec::new();
         for file in &self.masked_variable_file {
             variables.extend(secret::read(file).map_err(|e| Error::Usage(e.to_string()))?);
         }
-        secrets.extend(variables.iter().map(|variable: &Variable| variable.value.clone()));
+        let secrets = variables.iter().map(|variable: &Variable| variable.value.clone()).collect();
         variables.extend(self.variable.iter().map(|(name, value)| Variable::new(name, value)));
-        Ok((Given { source: self.source.clone(), id: now, registry, variables }, secrets))
+        Ok((Given { source: self.source.clone(), id: now, registry: None, variables }, secrets))
     }
 }
 
 fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8, Error> {
-    let store = environment.store_dir()?;
-    let beside = store.with_file_name("archipel-ci");
+    let kept = Kept::of(environment)?;
     let program = std::env::current_exe().map_err(Error::io("the path of this program"))?;
     let ca = run.ca_file.as_ref().map(|file| std::fs::read(file).map_err(Error::io(file.display().to_string())));
-    let prepared = project.request(program, beside.join("caches"));
+    let prepared = project.request(program, kept.caches);
     let prepared = prepared.map_err(|e| Error::Usage(e.to_string()))?;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let mut request = Request {
@@ -154,22 +154,25 @@ fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8
         image_map: run.image_map.clone(),
         add_hosts: run.add_host.clone(),
         ca: ca.transpose()?,
-        config: config_file(environment),
+        registries: environment.registries_of_jobs()?,
+        colours: environment.colours(std::io::stdout()),
         ..prepared
     };
     let engine = shared::engine(environment)?;
     let cancel = CancellationToken::new();
     let (stop, stop_engine) = (cancel.clone(), engine.clone());
     let work = async move {
+        let (mut given, secrets) = run.plannable.given()?;
         let (registry, embedded) = match &run.plannable.registry {
-            Some(host) => (embedded::login(host.clone())?, None),
+            Some(host) => (named(host, &project.repository.path, &given.variables, environment).await?, None),
             None => {
-                let embedded = Embedded::start(&beside.join("registry")).await?;
+                let embedded = Embedded::start(&kept.registry).await?;
                 (embedded.registry.clone(), Some(embedded))
             }
         };
-        let (given, secrets) = run.plannable.given(Some(registry))?;
         request.secrets = secrets;
+        request.secrets.extend(registry.login.iter().map(|login| login.password.clone()));
+        given.registry = Some(registry);
         let plan: Plan = match project.plan(&given) {
             Ok(plan) => plan,
             Err(error) => return told(error, environment),
@@ -182,6 +185,7 @@ fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8
         view.summary(&summary, begun.elapsed());
         if let Some(embedded) = embedded {
             view.line(&format!("what was pushed stays: archipel registry serve --root {}", embedded.root.display()));
+            embedded.stop().await?;
         }
         if summary.cancelled() {
             return Err(Error::Interrupted);
@@ -202,11 +206,26 @@ fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8
     })
 }
 
-/// The configuration file, for the programs in jobs.
-fn config_file(environment: &Environment) -> Option<PathBuf> {
-    let variable = |name: &str| environment.variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let usual = || variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")));
-    let file = variable("ARCHIPEL_CONFIG").or_else(|| Some(usual()?.join("archipel/config.toml")))?;
-    let file = std::path::absolute(file).ok()?;
-    file.is_file().then_some(file)
+/// The registry that the person names, with what jobs log in with: what the person gives as variables goes before what is stored.
+async fn named(host: &str, project: &str, given: &[Variable], environment: &Environment) -> Result<Registry, Error> {
+    let host = shared::registry_name(Some(host))?;
+    let missing: Vec<&str> =
+        [REGISTRY_USER, REGISTRY_PASSWORD].into_iter().filter(|name| given.iter().all(|v| v.name != *name)).collect();
+    // Who gives half of a login means another one than the stored.
+    let stored = match missing.len() {
+        2 => environment.credentials()?.lookup(&host, &project.to_lowercase()).await?,
+        _ => None,
+    };
+    let login = stored.map(|credential| {
+        let (user, secret) = credential.into_pair();
+        RegistryLogin { user, password: secret.expose().to_owned() }
+    });
+    if login.is_none() && !missing.is_empty() {
+        diagnostic::warn(&format!(
+            "jobs have no {}: it was not given, and no login for {host} is stored. `archipel login {host}` stores one; or give \
+             {REGISTRY_USER} with --variable and {REGISTRY_PASSWORD} in a --masked-variable-file",
+            missing.join(" and no ")
+        ));
+    }
+    Ok(Registry { host, login })
 }

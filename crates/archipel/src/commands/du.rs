@@ -2,12 +2,15 @@
 
 use serde_json::json;
 
+use super::pipelines::Kept;
 use super::shared::{self, Format};
 use crate::environment::Environment;
 use crate::errors::{Error, status};
 use crate::render::{self, table, text};
 
-/// Show what the store takes on disk.
+/// Show what the store takes on disk
+///
+/// What pipelines keep beside it is counted too: their registry and the caches of jobs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Form of what is shown
@@ -18,10 +21,12 @@ pub(crate) struct Args {
 /// Shows it.
 pub(super) fn run(args: &Args, environment: &Environment) -> Result<u8, Error> {
     let usage = shared::store(environment)?.disk_usage()?;
-    let total = usage.blobs + usage.snapshots + usage.cache;
+    let pipelines = Kept::of(environment)?.usage();
+    let total = usage.blobs + usage.snapshots + usage.cache + pipelines.registry + pipelines.caches;
     render::print(&match args.format {
         Format::Json => shared::json(&json!({
-            "images": usage.images, "blobs": usage.blobs, "snapshots": usage.snapshots, "cache": usage.cache, "total": total,
+            "images": usage.images, "blobs": usage.blobs, "snapshots": usage.snapshots, "cache": usage.cache,
+            "pipelines": { "registry": pipelines.registry, "caches": pipelines.caches }, "total": total,
         })),
         Format::Text => {
             let row = |what: &str, size: u64| [what.to_owned(), text::size(size)];
@@ -29,6 +34,8 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Result<u8, Error> {
                 row("compressed layers", usage.blobs),
                 row("unpacked files", usage.snapshots),
                 row("build cache", usage.cache),
+                row("registry of pipelines", pipelines.registry),
+                row("caches of pipelines", pipelines.caches),
                 row("total", total),
             ];
             format!("{}{} names of images\n", table::columns(["WHAT", "SIZE"], &rows), usage.images)

@@ -4,9 +4,11 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use archipel_ci::RegistryLogin;
 use archipel_registry::{FsStorage, Login, Registry};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::errors::Error;
 
@@ -17,7 +19,8 @@ pub(super) struct Embedded {
     pub(super) registry: archipel_ci::Registry,
     /// Where its content is.
     pub(super) root: PathBuf,
-    _end: oneshot::Sender<()>,
+    end: oneshot::Sender<()>,
+    serving: JoinHandle<std::io::Result<()>>,
 }
 
 impl Embedded {
@@ -28,25 +31,48 @@ impl Embedded {
         let listening = || Error::io("a registry for the pipeline");
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(listening())?;
         let host = listener.local_addr().map_err(listening())?.to_string();
-        let registry = login(host)?;
-        let served = Registry::new(storage).with_login(Login::new(&registry.user, &registry.password));
-        let (sender, ended) = oneshot::channel::<()>();
-        tokio::spawn(async move {
+        let login = random_login()?;
+        let served = Registry::new(storage).with_login(Login::new(&login.user, &login.password));
+        let (end, ended) = oneshot::channel::<()>();
+        let serving = tokio::spawn(async move {
             let stop = async move {
                 let _ = ended.await; // sent or dropped, it is over
             };
             served.serve(listener, stop).await
         });
-        Ok(Self { registry, root: root.to_owned(), _end: sender })
+        let registry = archipel_ci::Registry { host, login: Some(login) };
+        Ok(Self { registry, root: root.to_owned(), end, serving })
+    }
+
+    /// Ends it. If it had ended before, this says why: what jobs saw of that is a connection that nobody took.
+    pub(super) async fn stop(self) -> Result<(), Error> {
+        let _ = self.end.send(()); // nobody listens where serving has ended by itself
+        let served = self.serving.await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
+        served.map_err(Error::io(format!("the pipeline's registry at {} ended before it", self.registry.host)))
     }
 }
 
-/// A registry at that place with the user that GitLab has, and a password that nobody can guess.
-pub(super) fn login(host: String) -> Result<archipel_ci::Registry, Error> {
+/// The user that GitLab has, and a password that nobody can guess.
+fn random_login() -> Result<RegistryLogin, Error> {
     let mut bytes = [0; 20];
     std::fs::File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(&mut bytes))
         .map_err(Error::io("/dev/urandom"))?;
     let password: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(archipel_ci::Registry { host, user: "gitlab-ci-token".into(), password })
+    Ok(RegistryLogin { user: "gitlab-ci-token".into(), password })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_registry_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        Embedded::start(root.path()).await.unwrap().stop().await.unwrap();
+        let embedded = Embedded::start(root.path()).await.unwrap();
+        embedded.serving.abort();
+        let error = embedded.stop().await.unwrap_err().to_string();
+        assert!(error.starts_with("the pipeline's registry at 127.0.0.1:"), "{error}");
+    }
 }

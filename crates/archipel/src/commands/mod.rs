@@ -28,6 +28,7 @@ mod logout;
 mod machine;
 mod manifest;
 mod object;
+mod pipelines;
 mod prune;
 mod pull;
 mod push;

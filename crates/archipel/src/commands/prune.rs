@@ -1,11 +1,15 @@
 //! `archipel prune`.
 
+use super::pipelines::Kept;
 use super::shared;
 use crate::environment::Environment;
 use crate::errors::{Error, status};
 use crate::render::{self, text};
 
 /// Remove the build cache, images without a name, and what no image needs
+///
+/// The same is done to what pipelines keep: caches of jobs go, and what has had no name for a day in their registry; with --all,
+/// everything in it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Remove the images too
@@ -22,7 +26,9 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Result<u8, Error> {
     for image in store.images()?.iter().filter(|image| shared::is_unnamed(image)) {
         store.untag(&image.reference)?;
     }
-    let freed = store.prune(args.all)?;
+    let alone = store.alone()?;
+    let freed = alone.prune(args.all)? + Kept::of(environment)?.prune(args.all)?;
+    drop(alone);
     render::print(&format!("Total reclaimed space: {}\n", text::size(freed)))?;
     Ok(status::OK)
 }

@@ -14,7 +14,7 @@ use crate::script;
 use crate::variable::Values;
 
 /// Where a job has what belongs to us.
-const OURS: &str = "/run/archipel";
+pub(super) const OURS: &str = "/run/archipel";
 
 /// Where our program looks for QEMU, which no image of a job has.
 const EMULATORS: &str = "/usr/libexec/qemu-binfmt";
@@ -90,13 +90,15 @@ pub(super) fn ours(
 ) -> Result<Vec<Mount>, archipel_build::Error> {
     let bind =
         |source: &Path, target: String, read_only: bool| Mount::Bind { source: source.into(), target, read_only };
-    let mut mounts = vec![bind(engine.store_dir(), format!("{OURS}/data/archipel"), false)];
-    env.push(("XDG_DATA_HOME".into(), format!("{OURS}/data")));
-    if let Some(config) = &asked.config {
-        let target = format!("{OURS}/config.toml");
-        mounts.push(bind(config, target.clone(), true));
-        env.push(("ARCHIPEL_CONFIG".into(), target));
-    }
+    // All of it can be written to, for what a job builds is to be there afterwards. Read-only mounts over what is there already would
+    // be no protection: the job, root in our user namespace, can take them away; and the records that lead to it, which every build
+    // writes, decide as much about what an image is.
+    let store = format!("{OURS}/store");
+    let mut mounts = vec![bind(engine.store_dir(), store.clone(), false)];
+    env.push(("ARCHIPEL_STORE".into(), store));
+    let (registries, variable) = asked.registries.mounts();
+    mounts.extend(registries);
+    env.extend(variable);
     let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone()).unwrap_or_default();
     for target in programs(root, &path) {
         mounts.push(bind(&asked.program, target, true));

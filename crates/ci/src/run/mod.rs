@@ -8,13 +8,16 @@ mod cache;
 mod container;
 mod dotenv;
 mod event;
+mod failure;
+mod port;
 mod process;
+mod registries;
 mod request;
 mod runner;
 mod service;
 mod tree;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,10 +26,13 @@ use tokio::task::JoinSet;
 pub use tokio_util::sync::CancellationToken;
 
 pub use event::{Event, JobId, Outcome, Section, Sink};
+pub use registries::Registries;
 pub use request::{DEFAULT_TIMEOUT, Request};
 
 use crate::plan::Plan;
 use crate::schedule::{Schedule, State};
+use cache::Caches;
+use port::Ports;
 use runner::{Done, Kept, Runner, SinkHandle};
 
 /// How a pipeline ended.
@@ -69,11 +75,19 @@ impl Summary {
 
 /// Runs a plan to its end. After `cancel`, what runs is killed, nothing more starts, and this returns when all of it is gone.
 pub async fn run(engine: &Engine, plan: &Plan, request: Request, cancel: &CancellationToken, sink: &Sink) -> Summary {
+    // What cannot be swept is in nobody's way: it costs a place on the disk.
+    let (caches, project) = (request.caches.clone(), request.project.clone());
+    let _ = tokio::task::spawn_blocking(move || Caches::new(&caches, &project).sweep()).await;
     let play = request.play.clone();
     let mut schedule = Schedule::new(plan, |name| play.iter().any(|played| played == name));
     let parallel = request.parallel.max(1);
-    let runner =
-        Arc::new(Runner { engine: engine.clone(), request, sink: SinkHandle(sink.clone()), cancel: cancel.clone() });
+    let runner = Arc::new(Runner {
+        engine: engine.clone(),
+        request,
+        sink: SinkHandle(sink.clone()),
+        cancel: cancel.clone(),
+        ports: Ports::default(),
+    });
     let mut jobs: Vec<JobSummary> = plan
         .jobs
         .iter()
@@ -119,6 +133,8 @@ pub async fn run(engine: &Engine, plan: &Plan, request: Request, cancel: &Cancel
         };
         schedule.finish(job, state);
         kept[job] = files;
+        let wanted = wanted(plan, &schedule);
+        kept.iter_mut().enumerate().filter(|(job, _)| !wanted.contains(job)).for_each(|(_, kept)| *kept = None);
         let summary = &mut jobs[job];
         (summary.state, summary.reason, summary.elapsed, summary.cause) = (state, reason, Some(elapsed), cause);
     }
@@ -126,6 +142,12 @@ pub async fn run(engine: &Engine, plan: &Plan, request: Request, cancel: &Cancel
         job.state = *state;
     }
     Summary { jobs }
+}
+
+/// Whose artifacts a job may still get.
+fn wanted(plan: &Plan, schedule: &Schedule) -> HashSet<usize> {
+    let open = plan.jobs.iter().zip(schedule.states()).filter(|(_, state)| !state.is_over());
+    open.flat_map(|(job, _)| job.artifacts_from.iter().copied()).collect()
 }
 
 /// Tells of jobs that were skipped since the last time.

@@ -19,6 +19,14 @@ pub(super) enum End {
     Cancelled,
 }
 
+/// What people call the end of a process.
+pub(super) fn ending(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exit code {code}"),
+        Exit::Signal(signal) => format!("killed by signal {signal}"),
+    }
+}
+
 /// Runs a process to its end. `input` goes to its standard input; what it writes goes to `output`, both streams in one, in the order
 /// in which it is written. When this returns nothing of it is left.
 pub(super) async fn run(

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::registries::Registries;
+
 /// How a pipeline is to be run. Everything is resolved: nothing here is looked up in the environment.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -31,10 +33,12 @@ pub struct Request {
     pub ca: Option<Vec<u8>>,
     /// This program: what stands in for `docker` in a job.
     pub program: PathBuf,
-    /// Its configuration file, if it has one: for mirrors and their like.
-    pub config: Option<PathBuf>,
+    /// How it reaches registries there: mirrors, certificates and their like.
+    pub registries: Registries,
     /// Where caches are kept from one run to the next.
     pub caches: PathBuf,
+    /// Whether somebody sees colours: what we say of a script has some then. What the script itself writes is its own business.
+    pub colours: bool,
     /// How long a job may take that does not say.
     pub timeout: Duration,
 }

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use archipel_build::{ContainerRoot, Engine, PullPolicy, Scratch};
 use archipel_oci::{Platform, Reference};
+use archipel_sandbox::Mount;
 use archipel_sandbox::overlay::{self, Layers};
-use archipel_sandbox::{self as sandbox, Exit, Mount};
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{self, Caches};
 use super::event::{Event, JobId, Outcome, Section, Sink};
+use super::failure::Failure;
+use super::port::Ports;
 use super::process::{self, End};
 use super::request::Request;
 use super::service::Services;
@@ -35,6 +37,7 @@ pub(super) struct Runner {
     pub(super) request: Request,
     pub(super) sink: SinkHandle,
     pub(super) cancel: CancellationToken,
+    pub(super) ports: Ports,
 }
 
 /// A sink that can stand in a struct that is printed.
@@ -47,7 +50,7 @@ impl std::fmt::Debug for SinkHandle {
     }
 }
 
-/// What a job leaves to others. It goes with the run.
+/// What a job leaves to others. It goes when no job may want it any more.
 #[derive(Debug)]
 pub(super) struct Kept {
     files: Scratch,
@@ -65,69 +68,10 @@ pub(super) struct Done {
     pub(super) cause: Option<archipel_build::Error>,
 }
 
-/// Why an attempt failed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// The script, by its own status.
-    Script(Exit),
-    /// It took longer than this.
-    Timeout(Duration),
-    /// Something around it.
-    System(String),
-    /// The image, the store, the sandbox.
-    Build(archipel_build::Error),
-    /// Somebody stopped the pipeline.
-    Cancelled,
-}
-
-impl From<archipel_build::Error> for Failure {
-    fn from(error: archipel_build::Error) -> Self {
-        match error {
-            archipel_build::Error::Interrupted => Self::Cancelled,
-            error => Self::Build(error),
-        }
-    }
-}
-
-impl From<sandbox::Error> for Failure {
-    fn from(error: sandbox::Error) -> Self {
-        Self::Build(error.into())
-    }
-}
-
-impl Failure {
-    fn reason(&self) -> String {
-        match self {
-            Self::Script(Exit::Code(code)) => format!("exit code {code}"),
-            Self::Script(Exit::Signal(signal)) => format!("killed by signal {signal}"),
-            Self::Timeout(limit) => format!("it took longer than {}s", limit.as_secs()),
-            Self::System(reason) => reason.clone(),
-            Self::Build(error) => error.to_string(),
-            Self::Cancelled => "stopped".into(),
-        }
-    }
-
-    /// What `exit_codes` are about.
-    fn code(&self) -> Option<i32> {
-        match self {
-            Self::Script(exit) => Some(exit.shell_code()),
-            _ => None,
-        }
-    }
-
-    fn kind(&self) -> job::Failure {
-        match self {
-            Self::Script(_) => job::Failure::Script,
-            Self::Timeout(_) => job::Failure::Timeout,
-            Self::System(_) | Self::Build(_) | Self::Cancelled => job::Failure::System,
-        }
-    }
-}
-
 /// An attempt at a job: a place to say things from.
-#[derive(Debug)]
-pub(super) struct Run<'a> {
-    runner: &'a Runner,
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    runner: Arc<Runner>,
     id: JobId,
     masker: Masker,
 }
@@ -136,7 +80,7 @@ pub(super) struct Run<'a> {
 pub(super) async fn run(runner: Arc<Runner>, id: usize, planned: PlannedJob, received: Vec<Arc<Kept>>) -> Done {
     let begun = Instant::now();
     let masker = Masker::new(&runner.request.secrets);
-    let run = Run { runner: &runner, id: JobId(id), masker };
+    let run = Run { runner, id: JobId(id), masker };
     let retry = &planned.job.retry;
     let mut attempt = 0;
     let (failure, kept) = loop {
@@ -170,13 +114,17 @@ pub(super) async fn run(runner: Arc<Runner>, id: usize, planned: PlannedJob, rec
     Done { job: id, outcome, elapsed, kept: kept.map(Arc::new), cause }
 }
 
-impl Run<'_> {
+impl Run {
     pub(super) fn asked(&self) -> &Request {
         &self.runner.request
     }
 
     pub(super) fn cancel(&self) -> &CancellationToken {
         &self.runner.cancel
+    }
+
+    pub(super) fn ports(&self) -> &Ports {
+        &self.runner.ports
     }
 
     fn tell(&self, event: Event) {
@@ -326,7 +274,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    async fn finish(self, run: &Run<'_>, planned: &PlannedJob) -> (Result<(), Failure>, Option<Kept>) {
+    async fn finish(self, run: &Run, planned: &PlannedJob) -> (Result<(), Failure>, Option<Kept>) {
         let job = &planned.job;
         run.section(Section::Script);
         let commands: Vec<&str> = job.before_script.iter().chain(&job.script).map(String::as_str).collect();
@@ -356,7 +304,7 @@ impl Prepared {
     }
 
     /// Runs commands in the image's shell.
-    async fn shell(&self, run: &Run<'_>, status: &str, commands: &[&str], timeout: Duration) -> Result<(), Failure> {
+    async fn shell(&self, run: &Run, status: &str, commands: &[&str], timeout: Duration) -> Result<(), Failure> {
         let asked = run.asked();
         let mut request = container::request(&self.root, &self.image, &self.values, asked, "runner");
         request.argv.extend(script::shell());
@@ -373,7 +321,7 @@ impl Prepared {
         request.mounts.extend(container::ours(&self.root, asked, &run.runner.engine, &mut request.env)?);
         let mut variables: BTreeMap<&str, &str> = self.values.iter().collect();
         variables.insert("CI_JOB_STATUS", status);
-        let script = script::write(variables, &asked.project_dir, commands.iter().copied());
+        let script = script::write(variables, &asked.project_dir, commands.iter().copied(), asked.colours);
         let masker = Arc::new(Mutex::new(run.masker.clone()));
         let (sink, id, hidden) = (run.runner.sink.clone(), run.id, masker.clone());
         let output = move |bytes: &[u8]| {
@@ -398,7 +346,7 @@ impl Prepared {
 
 /// Keeps what the job says is to be kept.
 async fn keep(
-    run: &Run<'_>,
+    run: &Run,
     job: &Job,
     values: &Values,
     files: Scratch,
@@ -437,7 +385,7 @@ async fn keep(
             let untracked = untracked.then_some(&request.tracked);
             let selection = Selection { paths: &cache.paths, exclude: &[], untracked };
             let count = store.keep(&cache.key, &selection, mounted.path()).map_err(io("the cache"))?;
-            notes.push((count > 0, format!("Kept cache {}: {count} files.", cache.key)));
+            notes.push((count > 0, format!("Kept cache {}: {count} files and folders.", cache.key)));
         }
         let variables = match artifacts {
             Some(wanted) => wanted.collect(&request, mounted.path(), scratch.upper(), &mut notes)?,

@@ -1,8 +1,10 @@
 //! `services`: what runs beside a job.
 //!
 //! They share the machine's network with the job, so that a service's names are the machine itself, and two services that listen at one
-//! port cannot run at the same time. Docker in docker starts nothing: what a job would ask it for, our program does.
+//! port cannot run at the same time: jobs wait for each other, and where another program listens the job fails, for it would talk to
+//! that one. Docker in docker starts nothing: what a job would ask it for, our program does.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,8 +14,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::container;
+use super::failure::Failure;
+use super::port::{self, Claim};
 use super::process::{self, End};
-use super::runner::{Failure, Run};
+use super::runner::Run;
 use crate::job::Service;
 use crate::variable::{Values, Variables};
 
@@ -26,6 +30,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How much of a service's output is kept, to be shown if it fails.
 const TAIL: usize = 4 << 10;
 
+/// Names the port to wait for, instead of those of the image (the runner's).
+const PORT_VARIABLE: &str = "HEALTHCHECK_TCP_PORT";
+
 /// Longer than any job.
 const FOR_EVER: Duration = Duration::from_secs(366 * 24 * 3600);
 
@@ -34,6 +41,8 @@ const FOR_EVER: Duration = Duration::from_secs(366 * 24 * 3600);
 pub(super) struct Services {
     cancel: CancellationToken,
     running: Vec<JoinHandle<()>>,
+    /// After what runs, for the ports are free when that is gone.
+    claim: Option<Claim>,
     /// Names that the job knows them by.
     pub(super) names: Vec<String>,
 }
@@ -54,15 +63,29 @@ impl Services {
     }
 
     /// Starts all services of a job. If one cannot be started, those before it are gone again when this returns.
-    pub(super) async fn start(run: &Run<'_>, services: &[Service], values: &Values) -> Result<Self, Failure> {
+    pub(super) async fn start(run: &Run, services: &[Service], values: &Values) -> Result<Self, Failure> {
         let mut all = Self::default();
+        let mut opened = Vec::new();
         for service in services {
             let name = values.apply(&service.image.name.value);
             if is_dind(&name) {
                 run.note(&format!("Service {name}: archipel answers for it, and starts nothing."));
                 // Scripts may ask for it by name; nobody listens, but the name resolves.
                 all.names.extend(names(&name).into_iter().chain(service.aliases.iter().cloned()));
-            } else if let Err(failure) = all.start_one(run, service, &name, values).await {
+            } else {
+                opened.push(Opened::new(run, service, name, values).await?);
+            }
+        }
+        let ports: BTreeSet<u16> = opened.iter().flat_map(|service| service.ports.iter().copied()).collect();
+        let waiting = |ports: &BTreeSet<u16>| {
+            run.note(&format!("Waiting for services of other jobs to end: they have port {}.", list(ports)));
+        };
+        all.claim = Some(tokio::select! {
+            claim = run.ports().claim(ports, waiting) => claim,
+            () = run.cancel().cancelled() => return Err(Failure::Cancelled),
+        });
+        for service in opened {
+            if let Err(failure) = all.start_one(run, service).await {
                 all.stop().await;
                 return Err(failure);
             }
@@ -70,16 +93,74 @@ impl Services {
         Ok(all)
     }
 
-    async fn start_one(
-        &mut self,
-        run: &Run<'_>,
-        service: &Service,
-        name: &str,
-        values: &Values,
-    ) -> Result<(), Failure> {
-        let names: Vec<String> = names(name).into_iter().chain(service.aliases.iter().cloned()).collect();
+    async fn start_one(&mut self, run: &Run, service: Opened) -> Result<(), Failure> {
+        let Opened { name, names, root, request, ports } = service;
         run.note(&format!("Starting service {name}, on this machine's network, as {}...", names.join(", ")));
-        let root = run.open(&service.image, name).await?;
+        if let Some(port) = ports.iter().find(|port| port::is_taken(**port)) {
+            return Err(Failure::System(format!(
+                "the service {name} could not listen at port {port}, for something else on this machine does (services share the \
+                 machine's network): end that, or set {PORT_VARIABLE} in the service's `variables` to the port that it really \
+                 listens at"
+            )));
+        }
+        let tail = Arc::new(Mutex::new(Vec::new()));
+        let (kept, cancel) = (tail.clone(), self.cancel.child_token());
+        let keep = move |bytes: &[u8]| {
+            let mut tail = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            tail.extend_from_slice(bytes);
+            let surplus = tail.len().saturating_sub(TAIL);
+            tail.drain(..surplus);
+        };
+        let last_words = move |run: &Run| {
+            let text = String::from_utf8_lossy(&tail.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+            text.lines().for_each(|line| run.note(line));
+        };
+        let ended = CancellationToken::new();
+        let (end, teller, told, words) = (ended.clone(), run.clone(), name.clone(), last_words.clone());
+        self.running.push(tokio::spawn(async move {
+            let result = process::run(request, Vec::new(), keep, FOR_EVER, &cancel).await;
+            drop(root);
+            let how = match result {
+                Ok(End::Cancelled) => return,
+                Ok(End::Exit(exit)) => process::ending(exit),
+                Ok(End::TimedOut) => "it ran for a year".into(),
+                Err(error) => error.to_string(),
+            };
+            // The runner too only warns: a service may be meant to do its work and end.
+            teller.warn(&format!("Service {told} has ended before the job: {how}. The last that it wrote:"));
+            words(&teller);
+            end.cancel();
+        }));
+        self.names.extend(names);
+        if !wait(&ports, &ended, run.cancel()).await {
+            if run.cancel().is_cancelled() {
+                return Err(Failure::Cancelled);
+            }
+            if !ended.is_cancelled() {
+                let ports = list(&ports);
+                run.warn(&format!("Service {name} does not listen at port {ports} yet. The last that it wrote:"));
+                last_words(run);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A service that can be started.
+struct Opened {
+    name: String,
+    /// Names that the job knows it by.
+    names: Vec<String>,
+    root: ContainerRoot,
+    request: archipel_sandbox::Request,
+    /// Where it listens.
+    ports: BTreeSet<u16>,
+}
+
+impl Opened {
+    async fn new(run: &Run, service: &Service, name: String, values: &Values) -> Result<Self, Failure> {
+        let names: Vec<String> = names(&name).into_iter().chain(service.aliases.iter().cloned()).collect();
+        let root = run.open(&service.image, &name).await?;
         let mut variables: Variables = values.iter().map(|(n, v)| crate::Variable::raw(n, v)).collect();
         variables.extend(service.variables.iter().cloned());
         let values = variables.expand().map_err(|e| Failure::System(e.to_string()))?;
@@ -93,42 +174,25 @@ impl Services {
         if request.argv.is_empty() {
             return Err(Failure::System(format!("the service {name} has no command")));
         }
-        let ports = ports(&root);
-        let tail = Arc::new(Mutex::new(Vec::new()));
-        let (kept, cancel) = (tail.clone(), self.cancel.child_token());
-        let ended = CancellationToken::new();
-        let end = ended.clone();
-        self.running.push(tokio::spawn(async move {
-            let keep = move |bytes: &[u8]| {
-                let mut tail = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                tail.extend_from_slice(bytes);
-                let surplus = tail.len().saturating_sub(TAIL);
-                tail.drain(..surplus);
-            };
-            let result = process::run(request, Vec::new(), keep, FOR_EVER, &cancel).await;
-            drop(root);
-            if !matches!(result, Ok(End::Cancelled)) {
-                end.cancel();
-            }
-        }));
-        self.names.extend(names);
-        if wait(&ports, &ended, run.cancel()).await {
-            return Ok(());
-        }
-        if run.cancel().is_cancelled() {
-            return Err(Failure::Cancelled);
-        }
-        // The runner too only warns: a service may be meant to do its work and end.
-        let text = String::from_utf8_lossy(&tail.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
-        let what = if ended.is_cancelled() { "has ended" } else { "does not listen" };
-        run.warn(&format!("Service {name} probably did not start properly: it {what}."));
-        text.lines().for_each(|line| run.note(line));
-        Ok(())
+        let ports = match values.get(PORT_VARIABLE) {
+            None => exposed(&root.config().config.exposed_ports),
+            Some(text) => [text.parse().map_err(|_| {
+                Failure::System(format!(
+                    "{PORT_VARIABLE} of the service {name} is `{text}`; it should be the number of a port"
+                ))
+            })?]
+            .into(),
+        };
+        Ok(Self { name, names, root, request, ports })
     }
 }
 
+fn list(ports: &BTreeSet<u16>) -> String {
+    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// Waits until somebody listens at each port. Without ports there is nothing to wait for.
-async fn wait(ports: &[u16], ended: &CancellationToken, cancel: &CancellationToken) -> bool {
+async fn wait(ports: &BTreeSet<u16>, ended: &CancellationToken, cancel: &CancellationToken) -> bool {
     let listening = async {
         for port in ports {
             while TcpStream::connect(("127.0.0.1", *port)).await.is_err() {
@@ -146,13 +210,13 @@ async fn wait(ports: &[u16], ended: &CancellationToken, cancel: &CancellationTok
 }
 
 /// The TCP ports that an image says it listens at.
-fn ports(root: &ContainerRoot) -> Vec<u16> {
+fn exposed<V>(ports: &BTreeMap<String, V>) -> BTreeSet<u16> {
     let port = |text: &String| match text.split_once('/') {
         Some((port, "tcp")) => port.parse().ok(),
         Some(_) => None,
         None => text.parse().ok(),
     };
-    root.config().config.exposed_ports.keys().filter_map(port).collect()
+    ports.keys().filter_map(port).collect()
 }
 
 /// Whether an image is docker in docker: the repository is `docker`, and the tag says `dind`.
@@ -195,6 +259,12 @@ mod tests {
         ] {
             assert_eq!(is_dind(image), expected, "{image}");
         }
+    }
+
+    #[test]
+    fn ports_are_those_of_tcp() {
+        let ports = ["5432", "80/tcp", "53/udp", "x/tcp"].map(|text| (text.to_owned(), ()));
+        assert_eq!(exposed(&ports.into()), [80, 5432].into());
     }
 
     #[test]

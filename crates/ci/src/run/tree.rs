@@ -6,11 +6,12 @@
 //! All of it was written by scripts. No link in it is ever followed here, and nothing else runs in the tree meanwhile.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown, symlink};
 use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use crate::glob;
 
@@ -27,17 +28,19 @@ pub(super) struct Selection<'a> {
 }
 
 impl Selection<'_> {
-    fn takes(&self, path: &str) -> bool {
+    /// Git knows no folders, so only patterns take them for themselves.
+    fn takes(&self, path: &str, folder: bool) -> bool {
         let any = |patterns: &[String]| patterns.iter().any(|pattern| glob::covers(pattern, path));
-        let untracked = || self.untracked.is_some_and(|tracked| !tracked.contains(path));
+        let untracked = || !folder && self.untracked.is_some_and(|tracked| !tracked.contains(path));
         (any(self.paths) || untracked()) && !any(self.exclude)
     }
 }
 
-/// Copies what a selection takes of a tree; how many files that were.
+/// Copies what a selection takes of a tree; how many files and folders that were.
 pub(super) fn collect(tree: &Path, selection: &Selection<'_>, to: &Path) -> io::Result<usize> {
     let mut count = 0;
     let mut open = vec![PathBuf::new()];
+    let mut folders = Vec::new();
     while let Some(folder) = open.pop() {
         for entry in fs::read_dir(tree.join(&folder))? {
             let entry = entry?;
@@ -46,16 +49,23 @@ pub(super) fn collect(tree: &Path, selection: &Selection<'_>, to: &Path) -> io::
             if path == Path::new(".git") {
                 continue;
             }
-            if meta.is_dir() {
-                open.push(path);
-            } else if selection.takes(&path.to_string_lossy()) {
-                count += usize::from(copy(&entry.path(), &meta, to, &path)?);
-                if count > MAX_FILES {
-                    return Err(io::Error::other(format!("more than {MAX_FILES} files match")));
+            let taken = selection.takes(&path.to_string_lossy(), meta.is_dir());
+            if !meta.is_dir() {
+                count += usize::from(taken && copy(&entry.path(), &meta, to, &path)?);
+            } else {
+                if taken {
+                    count += 1;
+                    folders.push((make_folders(to, &path)?, meta));
                 }
+                open.push(path);
+            }
+            if count > MAX_FILES {
+                return Err(io::Error::other(format!("more than {MAX_FILES} files match")));
             }
         }
     }
+    // At the end: what comes into a folder changes its time, and its mode may let nothing in.
+    folders.iter().try_for_each(|(folder, meta)| dress(folder, meta))?;
     Ok(count)
 }
 
@@ -77,15 +87,43 @@ fn copy(source: &Path, meta: &Metadata, to: &Path, path: &Path) -> io::Result<bo
     } else {
         fs::copy(source, &target)?;
     }
+    dress(&target, meta)?;
     Ok(true)
 }
 
-/// Makes the folders of a path, and nothing where it ends. A link in the way is removed, never followed.
+/// Gives a copy the owner, mode and time of what it is a copy of: programs such as make decide by times, and a job's user may be
+/// another than root.
+fn dress(target: &Path, meta: &Metadata) -> io::Result<()> {
+    match lchown(target, Some(meta.uid()), Some(meta.gid())) {
+        // An owner that this user namespace does not have.
+        Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) => {}
+        other => other?,
+    }
+    if !meta.is_symlink() {
+        fs::set_permissions(target, fs::Permissions::from_mode(meta.mode() & 0o7777))?;
+    }
+    let modified = Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() as _ };
+    let times = Timestamps { last_access: modified, last_modification: modified };
+    Ok(utimensat(CWD, target, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Makes the folders of a path, and nothing where it ends.
 fn make_way(root: &Path, path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| io::Error::other("a path without a name"))?;
+    let at = make_folders(root, path.parent().unwrap_or(Path::new("")))?.join(name);
+    match fs::symlink_metadata(&at) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(&at)?,
+        Ok(_) => fs::remove_file(&at)?,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
+    Ok(at)
+}
+
+/// Makes every folder of a path. A link in the way is removed, never followed.
+fn make_folders(root: &Path, path: &Path) -> io::Result<PathBuf> {
     let mut at = root.to_owned();
-    let mut parts: Vec<OsString> = path.components().map(|part| part.as_os_str().to_owned()).collect();
-    let name = parts.pop().ok_or_else(|| io::Error::other("a path without a name"))?;
-    for part in parts {
+    for part in path {
         at.push(part);
         match fs::symlink_metadata(&at) {
             Ok(meta) if meta.is_dir() => continue,
@@ -96,13 +134,6 @@ fn make_way(root: &Path, path: &Path) -> io::Result<PathBuf> {
         fs::create_dir(&at)?;
         // Whatever user the job's image has must be able to work in it, as the runner sees to.
         fs::set_permissions(&at, fs::Permissions::from_mode(0o777))?;
-    }
-    at.push(name);
-    match fs::symlink_metadata(&at) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(&at)?,
-        Ok(_) => fs::remove_file(&at)?,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(e),
     }
     Ok(at)
 }
@@ -164,13 +195,54 @@ mod tests {
         let (paths, exclude) = (["out/".to_owned()], ["**/*.log".to_owned()]);
         let tracked: HashSet<String> = ["src/x".to_owned()].into();
         let selection = Selection { paths: &paths, exclude: &exclude, untracked: None };
-        assert_eq!(collect(tree.path(), &selection, to.path()).unwrap(), 3);
+        // Three files and the two folders that they lie in.
+        assert_eq!(collect(tree.path(), &selection, to.path()).unwrap(), 5);
         assert_eq!(files(to.path()), ["out/a.txt", "out/deep/b.txt", "out/link"]);
         assert!(fs::symlink_metadata(to.path().join("out/link")).unwrap().is_symlink());
         let selection = Selection { paths: &[], exclude: &[], untracked: Some(&tracked) };
         let to = tempfile::tempdir().unwrap();
         collect(tree.path(), &selection, to.path()).unwrap();
         assert!(files(to.path()).contains(&"new".to_owned()) && !files(to.path()).contains(&"src/x".to_owned()));
+    }
+
+    #[test]
+    fn a_copy_is_as_what_it_is_a_copy_of() {
+        let (tree, kept, job) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let entries = ["out", "out/empty", "out/closed", "out/closed/tool", "out/link"];
+        fs::create_dir_all(tree.path().join("out/empty")).unwrap();
+        fs::create_dir_all(tree.path().join("out/closed")).unwrap();
+        fs::create_dir(tree.path().join("other")).unwrap();
+        fs::write(tree.path().join("out/closed/tool"), "x").unwrap();
+        symlink("nowhere", tree.path().join("out/link")).unwrap();
+        for (n, (path, mode)) in
+            [("out/closed/tool", 0o4711), ("out/closed", 0o555), ("out/empty", 0o2750), ("out", 0o755)]
+                .into_iter()
+                .enumerate()
+        {
+            let path = tree.path().join(path);
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let time = Timespec { tv_sec: 1_000_000_000 + n as i64, tv_nsec: 123_456_789 };
+            utimensat(CWD, &path, &Timestamps { last_access: time, last_modification: time }, AtFlags::empty())
+                .unwrap();
+        }
+        let paths = ["out".to_owned()];
+        let selection = Selection { paths: &paths, exclude: &[], untracked: None };
+        assert_eq!(collect(tree.path(), &selection, kept.path()).unwrap(), entries.len());
+        lay(kept.path(), job.path()).unwrap();
+        let seen = |root: &Path, path: &str| {
+            let meta = fs::symlink_metadata(root.join(path)).unwrap();
+            (meta.mode(), meta.mtime(), meta.mtime_nsec(), meta.uid(), meta.gid())
+        };
+        for path in entries {
+            assert_eq!(seen(job.path(), path), seen(tree.path(), path), "{path}");
+        }
+        assert_eq!(fs::read_link(job.path().join("out/link")).unwrap(), Path::new("nowhere"));
+        assert!(!job.path().join("other").exists());
+        // So that the temporary folders can go.
+        for root in [&tree, &kept, &job] {
+            fs::set_permissions(root.path().join("out/closed"), fs::Permissions::from_mode(0o755)).unwrap();
+        }
     }
 
     #[test]

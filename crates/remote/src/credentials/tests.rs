@@ -10,6 +10,19 @@ async fn user_for(text: &str, host: &str, repository: &str) -> Option<String> {
 }
 
 #[tokio::test]
+async fn a_login_is_handed_on_as_login_takes_it() {
+    let text =
+        r#"{"auths":{"http://r:5000/":{"username":"ann","password":"p"},"t":{"auth":"dTo=","identitytoken":"x"}}}"#;
+    let credentials = Credentials::parse(&[("config.json".into(), text.into())]).unwrap();
+    for (registry, expected) in
+        [("r:5000", Some(("ann", "p"))), ("https://t", Some((TOKEN_USER, "x"))), ("other", None)]
+    {
+        let pair = credentials.lookup(registry, "group/project").await.unwrap().map(Credential::into_pair);
+        assert_eq!(pair.as_ref().map(|(user, secret)| (user.as_str(), secret.expose())), expected, "{registry}");
+    }
+}
+
+#[tokio::test]
 async fn the_longest_key_wins() {
     let text = format!(
         r#"{{"auths":{{

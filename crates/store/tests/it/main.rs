@@ -105,7 +105,7 @@ fn what_the_dead_left_is_swept_and_the_living_keep_theirs() {
     fs::set_permissions(dead.join("work/work"), fs::Permissions::from_mode(0o000)).unwrap();
     let again = Store::open(dir.path()).unwrap();
     assert!(!dead.exists() && draft.upper().exists());
-    assert!(matches!(again.prune(false), Err(Error::InUse(_))));
+    assert!(matches!(again.alone(), Err(Error::InUse(_))));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn images_keep_what_they_need() {
     store.cache_put(&stray, b"record").unwrap();
     assert_eq!(store.cache_get(&stray).unwrap().unwrap(), b"record");
 
-    assert!(store.prune(false).unwrap() > 0);
+    assert!(store.alone().unwrap().prune(false).unwrap() > 0);
     assert_eq!(store.resolve_image(&name).unwrap(), Some(top));
     assert_eq!(store.images().unwrap()[0].reference, name);
     assert!(store.snapshot(&SnapshotId::chain(&chain)).unwrap().is_some());
@@ -136,7 +136,7 @@ fn images_keep_what_they_need() {
     assert_eq!((store.blobs().list().unwrap().len(), store.cache_get(&stray).unwrap()), (3, None));
 
     assert!(store.untag(&name).unwrap() && !store.untag(&name).unwrap());
-    store.prune(true).unwrap();
+    store.alone().unwrap().prune(true).unwrap();
     assert!(store.blobs().list().unwrap().is_empty());
     assert_eq!(store.disk_usage().unwrap().images, 0);
 }
