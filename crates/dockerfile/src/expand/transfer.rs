@@ -116,6 +116,12 @@ impl Scope {
     }
 }
 
+fn wrong_length(digest: &str) -> bool {
+    let length = |digits: &str, length| !digits.is_empty() && digits.len() != length;
+    digest.strip_prefix("sha256:").is_some_and(|digits| length(digits, 64))
+        || digest.strip_prefix("sha512:").is_some_and(|digits| length(digits, 128))
+}
+
 /// A checksum is of one source from elsewhere: of a URL's content by algorithm, of a repository a commit's beginning.
 fn checksum_fits(text: &str, word: &Word, sources: &[AddSource]) -> Result<(), Diagnostic> {
     let wrong = |message: String| Diagnostic::error("invalid-checksum", message, word.span.clone());
@@ -130,6 +136,7 @@ fn checksum_fits(text: &str, word: &Word, sources: &[AddSource]) -> Result<(), D
             Err(e) => {
                 // The words are those of BuildKit's library, which people search for.
                 let what = match e {
+                    DigestError::Form(_) if wrong_length(text) => "invalid checksum digest length",
                     DigestError::Form(_) => "invalid checksum digest format",
                     DigestError::Algorithm(_) => "unsupported digest algorithm",
                 };
