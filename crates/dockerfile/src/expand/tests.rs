@@ -62,7 +62,7 @@ fn histories_read_as_docker_s() {
             "ENTRYPOINT [\"e\"]",
             "EXPOSE [80/tcp 90/udp 91/udp]",
             "VOLUME [/v /w]",
-            "HEALTHCHECK &{[\"CMD-SHELL\" \"true\"] \"30s\" \"0s\" \"0s\" \"0s\" '\\x03'}",
+            "HEALTHCHECK {Test:[CMD-SHELL true] Interval:30s Timeout:0s StartPeriod:0s StartInterval:0s Retries:3}",
             "SHELL [/bin/bash -c]",
             "RUN |1 P=1 /bin/bash -c x # buildkit",
             "MAINTAINER me",
