@@ -117,6 +117,20 @@ fn what_cannot_be_read_is_an_error() {
 }
 
 #[test]
+fn needs_userns_every_from_must_be_right() {
+    let archipel = archipel();
+    for (from, error) in [
+        ("$nothing", "base name ($nothing) should not be blank"),
+        ("--platform=linux/ scratch", "failed to parse platform linux/: \"\" is an invalid component of \"linux/\""),
+        ("${a?b}", "failed to process \"${a?b}\": a: b"),
+    ] {
+        archipel.home.context("c", [("Dockerfile", format!("FROM {from} AS unused\nFROM scratch\nLABEL a=b\n"))]);
+        let told = archipel.run(["build", "c"]).fails(1);
+        assert!(told.contains(error), "{told}");
+    }
+}
+
+#[test]
 fn targets_and_outlines() {
     let archipel = archipel();
     let text = "\
