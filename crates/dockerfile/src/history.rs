@@ -1,7 +1,7 @@
 //! What an image's history says of a step, in docker's words: tools and people read it.
 
 use crate::duration;
-use crate::step::{AddStep, Command, CopyStep, Healthcheck, InlineFile, RunStep, Step};
+use crate::step::{AddStep, CopyStep, Healthcheck, InlineFile, RunStep, Step};
 
 /// What docker writes behind the steps that make files.
 const SUFFIX: &str = " # buildkit";
@@ -45,20 +45,9 @@ impl RunStep {
             words.push(format!("|{}", self.args.len()));
             words.extend(self.args.iter().map(|(name, value)| format!("{name}={value}")));
         }
-        match (&self.command, &self.script) {
-            (Command::Shell(text), Some(script)) => {
-                words.push(format!("{} ({})", self.argv.join(" "), summary(text, script)))
-            }
-            _ => words.extend(self.argv.iter().cloned()),
-        }
+        words.extend(self.argv.iter().cloned());
         format!("RUN {}{SUFFIX}", words.join(" "))
     }
-}
-
-fn summary(text: &str, _: &InlineFile) -> String {
-    let mut lines = text.trim().lines();
-    let first = lines.next().unwrap_or_default();
-    if lines.next().is_some() { format!("{first}...") } else { first.to_owned() }
 }
 
 impl CopyStep {

@@ -89,7 +89,7 @@ fn commands_and_documents() {
     assert_eq!(run("RUN <<E\na\nb\nE").argv, ["/bin/sh", "-c", "a\nb\n"]);
     assert_eq!(run("RUN cat <<E | tr a b\na\nE").argv, ["/bin/sh", "-c", "cat <<E | tr a b\na\nE"]);
     let script = run("RUN <<E\n#!/usr/bin/python3\nprint()\nE");
-    assert_eq!(script.argv, ["/dev/pipes/E"]);
+    assert_eq!(script.argv, ["/bin/sh", "-c", "/dev/pipes/E"]);
     assert_eq!(script.script.as_ref().unwrap().content, "#!/usr/bin/python3\nprint()\n");
     assert_eq!(run("RUN [\"ls\"]").command, Command::Exec(vec!["ls".into()]));
     assert_eq!(
