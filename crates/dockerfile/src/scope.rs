@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
-use crate::instruction::{Instruction, Op, Word};
+use crate::heredoc::Heredoc;
+use crate::instruction::{CommandLine, Instruction, Op, Run, Word};
 use crate::span::Span;
 use crate::stage::Dockerfile;
 use crate::word::{Expansion, Lexer, Variables, WordError};
@@ -247,7 +248,12 @@ impl Scope {
         let rest = expanded.get(instruction.name.value.len()..).unwrap_or_default();
         let rest: Vec<&str> = rest.split_whitespace().collect();
         let title = format!("{keyword} {}", rest.join(" "));
-        match instruction.heredocs.first().filter(|_| instruction.keyword() == crate::Keyword::Run) {
+        // A document that is the whole command is shown by its first line.
+        let whole = match &instruction.op {
+            Op::Run(Run { command: CommandLine::Shell(line), .. }) => Heredoc::parse(&line.value),
+            _ => None,
+        };
+        match instruction.heredocs.first().filter(|_| whole.is_some()) {
             Some(heredoc) => format!("{title} ({})", heredoc.summary()),
             None => title,
         }
