@@ -212,7 +212,7 @@ impl Scope {
             globals: globals.clone(),
             values,
             args: Vec::new(),
-            workdir: crate::path::absolute("/", workdir),
+            workdir: crate::path::working_dir("/", workdir),
             shell: shell.map_or_else(|| SHELL.map(str::to_owned).to_vec(), <[String]>::to_vec),
             missing: Vec::new(),
             grown: Growth::default(),
