@@ -137,16 +137,17 @@ impl Globals {
         self.shared.build_args.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Proxy settings that were given and need no ARG, under both of their names.
+    /// Proxy settings that were given and need no ARG, under both of their names. If both are given, the one in lower case
+    /// counts; an empty one is none.
     pub(crate) fn proxies(&self) -> Vec<(String, String)> {
+        let mut given: Vec<_> = self.shared.build_args.iter().filter(|(name, _)| is_proxy(name)).collect();
+        given.sort_by(|a, b| a.0.cmp(&b.0));
         let mut found = Values::default();
-        for (name, value) in &self.shared.build_args {
-            let lower = name.to_ascii_lowercase();
-            if PROXIES.contains(&lower.as_str()) {
-                found.set(&name.to_ascii_uppercase(), value);
-                found.set(&lower, value);
-            }
+        for (name, value) in given {
+            found.set(&name.to_ascii_uppercase(), value);
+            found.set(&name.to_ascii_lowercase(), value);
         }
+        found.0.retain(|(_, value)| !value.is_empty());
         found.0
     }
 }

@@ -117,6 +117,9 @@ fn proxies_are_not_seen() {
     let steps = steps_of(text, &[("HTTP_PROXY", "http://secret@p")]).unwrap();
     let (Step::Run(first), Step::Run(last)) = (&steps[0], &steps[2]) else { panic!() };
     assert_eq!(first.hidden_env.len(), 2);
+    let both = [("no_proxy", "l"), ("NO_PROXY", "u"), ("ftp_proxy", "")];
+    let Step::Run(both) = steps_of("FROM x\nRUN a", &both).unwrap().remove(0) else { panic!() };
+    assert_eq!(both.hidden_env, [("NO_PROXY".into(), "l".into()), ("no_proxy".into(), "l".into())]);
     assert!(!first.env.iter().any(|(name, _)| name.eq_ignore_ascii_case("http_proxy")));
     assert!(last.env.iter().any(|(name, _)| name == "HTTP_PROXY"));
 }
