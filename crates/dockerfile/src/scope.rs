@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::arch::TARGET_STAGE;
 use crate::diagnostic::Diagnostic;
 use crate::heredoc::Heredoc;
 use crate::instruction::{CommandLine, Instruction, Op, Run, Word};
@@ -78,6 +79,11 @@ impl Dockerfile {
         let mut values = Values::default();
         for (name, value) in &automatic {
             values.set(name, given(name).unwrap_or(value));
+        }
+        if values.get(TARGET_STAGE).is_none() {
+            let last = self.stages.last().and_then(|stage| stage.name.as_ref()).map(|name| name.value.to_lowercase());
+            let last = last.unwrap_or_else(|| "default".into());
+            values.set(TARGET_STAGE, given(TARGET_STAGE).unwrap_or(&last));
         }
         let automatic = values.clone();
         let mut grown = Growth::default();

@@ -112,6 +112,16 @@ fn args_for_the_builder_are_no_variables() {
 }
 
 #[test]
+fn the_stage_that_is_built_has_a_name() {
+    for (text, stage) in
+        [("FROM x AS a\nFROM x\nARG TARGETSTAGE", "default"), ("FROM x\nFROM x AS Last\nARG TARGETSTAGE", "last")]
+    {
+        assert_eq!(histories(text, &[]), [format!("ARG TARGETSTAGE={stage}")], "{text}");
+    }
+    assert_eq!(histories("FROM x AS a\nARG TARGETSTAGE", &[("TARGETSTAGE", "b")]), ["ARG TARGETSTAGE=b"]);
+}
+
+#[test]
 fn proxies_are_not_seen() {
     let text = "FROM x\nRUN a\nARG HTTP_PROXY\nRUN b";
     let steps = steps_of(text, &[("HTTP_PROXY", "http://secret@p")]).unwrap();
