@@ -75,12 +75,12 @@ impl IgnoreFile {
     /// that fits nothing. One that is malformed leaves out nothing.
     #[must_use]
     pub fn from_patterns<S: AsRef<str>>(patterns: &[S]) -> Self {
-        let pattern = |p: &S| {
-            let text = p.as_ref().trim();
-            let (exception, path) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
-            if path.is_empty() { None } else { Pattern::new(&path::clean(path), exception) }
-        };
-        Self { patterns: patterns.iter().filter_map(pattern).collect() }
+        Self { patterns: patterns.iter().filter_map(|pattern| Pattern::read(pattern.as_ref())).collect() }
+    }
+
+    /// Whether a pattern of `--exclude` is well-formed. Nothing is nothing to leave out, and no mistake.
+    pub(crate) fn is_pattern(text: &str) -> bool {
+        text.trim().is_empty() || Pattern::read(text).is_some()
     }
 
     /// Whether a path, relative to the root and without `.` and `..`, is left out.
@@ -139,6 +139,12 @@ impl IgnoreFile {
 }
 
 impl Pattern {
+    fn read(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let (exception, path) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
+        if path.is_empty() { None } else { Self::new(&path::clean(path), exception) }
+    }
+
     fn new(text: &str, exception: bool) -> Option<Self> {
         let shape = Some(text).filter(|text| well_formed(text)).and_then(Shape::of)?;
         Some(Self { text: text.into(), exception, shape })

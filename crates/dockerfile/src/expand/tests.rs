@@ -196,6 +196,8 @@ fn what_is_wrong_with_values() {
         ("ADD --checksum=abc https://h/a.git?checksum=abd b", "checksum mismatch \"abc\" != \"abd\""),
         ("ADD --keep-git-dir https://h/a.git?keep-git-dir=false b", "inconsistent keep-git-dir configuration"),
         ("COPY http://h/a b", "source can't be a URL for COPY"),
+        ("COPY --exclude=a --exclude=[b c d", "invalid exclude pattern \"[b\": syntax error in pattern"),
+        ("COPY --exclude=! c d", "invalid exclude pattern \"!\""),
         ("COPY https://h/a.git b", "source can't be a git ref for COPY"),
         ("LABEL a=${B:?needed}", "needed"),
     ] {

@@ -4,6 +4,7 @@ use archipel_oci::DigestError;
 
 use crate::chmod::Chmod;
 use crate::diagnostic::Diagnostic;
+use crate::ignore::IgnoreFile;
 use crate::instruction::{Add, Copy, Transfer, Word};
 use crate::path;
 use crate::scope::Scope;
@@ -83,6 +84,10 @@ impl Scope {
     }
 
     fn transfer(&mut self, transfer: &Transfer) -> Result<Common, Diagnostic> {
+        if let Some(wrong) = transfer.excludes.iter().find(|pattern| !IgnoreFile::is_pattern(pattern)) {
+            let message = format!("invalid exclude pattern {wrong:?}: syntax error in pattern");
+            return Err(Diagnostic::error("invalid-exclude", message, transfer.dest.span.clone()));
+        }
         let mut sources = Vec::new();
         for word in &transfer.sources {
             sources.push((self.expand(word)?, word.clone()));
