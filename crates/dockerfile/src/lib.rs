@@ -47,6 +47,7 @@ pub use instruction::*;
 pub use mount::*;
 pub use nearest::nearest;
 pub use parse::{Parsed, parse, parse_trigger};
+pub use path::clean as clean_path;
 pub use pattern::{glob_match, path_match};
 pub use redact::redacted;
 pub use scope::{Globals, Scope, is_proxy};

@@ -25,7 +25,8 @@ pub(crate) fn working_dir(current: &str, dir: &str) -> String {
 }
 
 /// A path as it was written, without what means nothing in it: Go's `filepath.Clean`.
-pub(crate) fn clean(path: &str) -> String {
+#[must_use]
+pub fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::diagnostic::Diagnostic;
 use crate::directive::Directives;
-use crate::instruction::{Instruction, Op, Word};
+use crate::instruction::{Instruction, MountFlag, Op, Word};
 use crate::line::continuation;
 use crate::span::{Span, Spanned};
 
@@ -48,6 +48,9 @@ pub struct Stage {
     /// What follows.
     pub instructions: Vec<Instruction>,
 }
+
+/// The code of a source that comes too late.
+const LATER: &str = "stage-defined-later";
 
 /// Where a COPY or a mount takes its files from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +120,7 @@ impl Dockerfile {
         } else {
             format!("cannot mount from stage {from:?}, stage needs to be defined before current command")
         };
-        let wrong = Diagnostic::error("stage-defined-later", message, span.clone());
+        let wrong = Diagnostic::error(LATER, message, span.clone());
         Err(wrong.label(self.stages[index].span.clone(), "it is defined here").help("move that stage up"))
     }
 
@@ -146,8 +149,11 @@ impl Dockerfile {
         match &instruction.op {
             Op::Copy(copy) => copy.from.iter().map(|from| self.source(stage, &from.value, true, &from.span)).collect(),
             Op::Run(run) => {
-                let mounts = run.mounts.iter().filter_map(|mount| Some((mount.from.as_ref()?, &mount.span)));
-                mounts.map(|(from, span)| self.source(stage, from, false, span)).collect()
+                let mounts = run.mounts.iter().filter_map(|mount| Some((mount, mount.from.as_ref()?)));
+                let source = |(mount, from): (&MountFlag, &String)| {
+                    self.source(stage, from, false, &mount.span).map_err(|wrong| in_mount(wrong, mount, from))
+                };
+                mounts.map(source).collect()
             }
             _ => Ok(Vec::new()),
         }
@@ -184,6 +190,19 @@ impl Dockerfile {
         }
         Ok(reached)
     }
+}
+
+/// The error of a mount's source in BuildKit's words for mounts.
+fn in_mount(wrong: Diagnostic, mount: &MountFlag, from: &str) -> Diagnostic {
+    if wrong.code != LATER {
+        return wrong;
+    }
+    let names = ["target", "dst", "destination"];
+    let target = mount.fields.iter().find(|(key, _)| names.contains(&key.to_ascii_lowercase().as_str()));
+    let target = target.and_then(|(_, value)| value.as_deref()).unwrap_or_default();
+    let message =
+        format!("cannot mount from stage {from:?} to {target:?}, stage needs to be defined before current command");
+    Diagnostic { message, ..wrong }
 }
 
 /// Writes it anew, one instruction on a line. What comes of that text is the same Dockerfile, but for places.

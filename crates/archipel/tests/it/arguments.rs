@@ -126,11 +126,10 @@ fn help_of_build() {
           --attest <TYPE>
               The same as --provenance: type=provenance,mode=..
           --cache-from <CACHE>
-              Cache to look for steps in: REGISTRY/NAME:TAG, type=registry,ref=.. or
-              type=local,src=FOLDER
+              Cache to look for steps in: an image or cache REGISTRY/NAME:TAG, or type=local,src=FOLDER
           --cache-to <CACHE>
-              Cache to write steps to: type=registry,ref=..[,mode=max] or
-              type=local,dest=FOLDER[,mode=max]
+              Cache to write steps to: type=registry,ref=..[,mode=max],
+              type=local,dest=FOLDER[,mode=max], or type=inline
       -h, --help
               Show help
     [exit 0]
@@ -157,9 +156,9 @@ fn nothing_is_ignored() {
     For more information, try '--help'.
     [exit 2]
     ");
-    insta::assert_snapshot!(run(&["build", "--cache-to=type=inline", "."]), @r"
-    $ archipel build --cache-to=type=inline .
-    error: invalid value 'type=inline' for '--cache-to <CACHE>': type=inline is not supported yet: registry or local
+    insta::assert_snapshot!(run(&["build", "--cache-to=type=s3", "."]), @r"
+    $ archipel build --cache-to=type=s3 .
+    error: invalid value 'type=s3' for '--cache-to <CACHE>': type=s3 is not supported yet: registry, local or inline
 
     For more information, try '--help'.
     [exit 2]

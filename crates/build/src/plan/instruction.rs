@@ -45,9 +45,10 @@ impl Planner<'_> {
             dockerfile::Step::Run(run) => Some(self.run(walk, stage, state, run, &instruction.span).await?),
             dockerfile::Step::Copy(copy) => Some(self.copy(walk, stage, copy, &instruction.span).await?),
             dockerfile::Step::Add(add) => Some(add_op(add)),
-            dockerfile::Step::Workdir(dir) if dir != "/" => {
-                Some(Op::MakeDir(MakeDirOp { path: dir.clone(), user: state.config.config.user.clone() }))
-            }
+            dockerfile::Step::Workdir(dir) if dir != "/" => Some(Op::MakeDir(MakeDirOp {
+                path: dockerfile::clean_path(dir),
+                user: state.config.config.user.clone(),
+            })),
             _ => None,
         };
         let made_by = |op: &Op| matches!(op, Op::Run(_)).then(|| state.platform.clone());
@@ -79,7 +80,7 @@ impl Planner<'_> {
         self.intern(Node {
             root: state.root.clone(),
             op,
-            name: format!("[{} {}/{}] {title}", stage.label, stage.at, stage.total),
+            name: stage.title(title),
             platforms: [walk.platform.clone()].into(),
             how,
             no_cache: stage.no_cache,

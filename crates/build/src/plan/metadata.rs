@@ -9,7 +9,11 @@ pub(super) fn apply(config: &mut ContainerConfig, author: &mut Option<String>, s
     match step {
         Step::Env(pairs) => pairs.iter().for_each(|(name, value)| set_env(&mut config.env, name, value)),
         Step::Label(pairs) => config.labels.extend(pairs.iter().cloned()),
-        Step::Cmd(command) => config.cmd = command_of(command),
+        Step::Cmd(command) => {
+            config.cmd = command_of(command);
+            // BuildKit says so of every CMD. It means something on Windows only.
+            config.args_escaped = true;
+        }
         Step::Entrypoint(command) => config.entrypoint = command_of(command),
         Step::Workdir(dir) => config.working_dir.clone_from(dir),
         Step::Expose(ports) => config.exposed_ports.extend(ports.iter().map(|port| (port.clone(), json!({})))),

@@ -70,10 +70,13 @@ pub(super) struct State {
 /// A stage on its way: what names its steps.
 pub(super) struct Stage {
     pub(super) index: usize,
-    pub(super) label: String,
+    /// Its name with a blank; nothing where there is no other stage.
+    pub(super) shown: String,
     /// How many of its instructions make files. FROM is one of them where it names an image.
     pub(super) total: usize,
     pub(super) at: usize,
+    /// How many of its instructions are still a base image's.
+    pub(super) triggers: usize,
     pub(super) no_cache: bool,
 }
 
@@ -222,26 +225,25 @@ impl<'a> Planner<'a> {
         let label = stage.label();
         let named = |name: &String| name.eq_ignore_ascii_case(&label);
         let no_cache = self.request.no_cache || self.request.no_cache_filter.iter().any(named);
-        let mut at = Stage { index, label, total, at: image, no_cache };
+        let alone = self.dockerfile.stages.len() == 1;
+        let shown = if alone { String::new() } else { format!("{label} ") };
+        let mut at = Stage { index, shown, total, at: image, triggers: triggers.len(), no_cache };
         for instruction in &instructions {
             self.instruction(walk, &mut at, &mut state, instruction).await?;
+            at.triggers = at.triggers.saturating_sub(1);
         }
         Ok(state)
     }
 
     /// Whether a stage starts from something that is not another stage.
     fn own_base(&self, walk: &Walk, stage: &dockerfile::Stage) -> Result<bool, Error> {
-        let (name, _) = walk.globals.expand(&stage.base).map_err(|e| self.wrong(e))?;
+        let name = walk.globals.base(&stage.base).map_err(|e| self.wrong(e))?;
         Ok(self.dockerfile.parent(stage.index, &name).is_none())
     }
 
     /// What a stage starts from: another stage, nothing, or an image.
     async fn base(&mut self, walk: &mut Walk, stage: &dockerfile::Stage) -> Result<State, Error> {
-        let (name, _) = walk.globals.expand(&stage.base).map_err(|e| self.wrong(e))?;
-        if name.is_empty() {
-            let message = format!("base name ({}) should not be blank", stage.base.value);
-            return Err(self.error("blank-base", message, &stage.base.span));
-        }
+        let name = walk.globals.base(&stage.base).map_err(|e| self.wrong(e))?;
         let platform = self.platform(walk, stage)?;
         if let Some(parent) = self.dockerfile.parent(stage.index, &name).map(|parent| parent.index) {
             return Ok((*self.stage(walk, parent).await?).clone());
@@ -252,24 +254,16 @@ impl<'a> Planner<'a> {
         if name == "scratch" {
             return Ok(State::scratch(&walk.globals, &platform));
         }
-        let reference: Reference = name.parse().map_err(|e| {
-            let message = format!("failed to parse stage name {name:?}: invalid reference format: {e}");
-            self.error("invalid-reference", message, &stage.base.span)
-        })?;
+        let reference = walk.globals.image(&stage.base).map_err(|e| self.wrong(e))?;
         let image = self.image(&reference, &platform).await?;
         Ok(State::of_image(&walk.globals, image))
     }
 
     fn platform(&self, walk: &Walk, stage: &dockerfile::Stage) -> Result<Platform, Error> {
-        let Some(word) = &stage.platform else { return Ok(walk.platform.clone()) };
-        let (text, _) = walk.globals.expand(word).map_err(|e| self.wrong(e))?;
-        if text.is_empty() {
-            let message = format!("empty platform value from expression {}", word.value);
-            return Err(self.error("blank-platform", message, &word.span));
+        match &stage.platform {
+            Some(word) => walk.globals.platform(word).map_err(|e| self.wrong(e)),
+            None => Ok(walk.platform.clone()),
         }
-        text.parse::<Platform>()
-            .map(Platform::normalized)
-            .map_err(|e| self.error("invalid-platform", format!("failed to parse platform {text}: {e}"), &word.span))
     }
 
     /// An image; the first time that it is asked for is told.
@@ -311,6 +305,16 @@ impl<'a> Planner<'a> {
 
     fn wrong_all(&self, diagnostics: Vec<Diagnostic>) -> Error {
         Error::Dockerfile { name: self.loaded.name.clone(), text: self.loaded.text.clone(), diagnostics }
+    }
+}
+
+impl Stage {
+    /// What the step that it is at is called: BuildKit's form, which people know and scripts look for.
+    pub(super) fn title(&self, instruction: &str) -> String {
+        let Self { shown, at, total, .. } = self;
+        let width = total.to_string().len();
+        let origin = if self.triggers > 0 { "ONBUILD " } else { "" };
+        format!("[{shown}{at:>width$}/{total}] {origin}{instruction}")
     }
 }
 

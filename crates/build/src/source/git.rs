@@ -111,8 +111,7 @@ impl Engine {
             (a, b) => a.or(b),
         };
         if let Some(wrong) = checksum.filter(|c| c.is_empty() || !c.bytes().all(|b| b.is_ascii_hexdigit())) {
-            let message =
-                format!("invalid checksum {wrong} for a git repository: it should be a commit's hexadecimal digits");
+            let message = format!("invalid checksum {wrong} for Git URL, expected hex commit hash");
             return Err(Error::Request(message));
         }
         let found = match (&source.reference, checksum) {
