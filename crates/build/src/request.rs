@@ -55,6 +55,8 @@ pub struct Request {
     pub ulimits: Vec<(String, u64, u64)>,
     /// `--allow`: entitlements such as `security.insecure` and `network.host`.
     pub allow: Vec<String>,
+    /// Folders of CDI specs, for `RUN --device`; a later one goes before an earlier one.
+    pub device_specs: Vec<PathBuf>,
     /// How many steps run at once; the machine's processors if 0.
     pub jobs: usize,
 }
@@ -87,6 +89,7 @@ impl Request {
             shm_size: None,
             ulimits: Vec::new(),
             allow: Vec::new(),
+            device_specs: Vec::new(),
             jobs: 0,
         }
     }

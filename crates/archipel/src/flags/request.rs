@@ -52,6 +52,7 @@ pub(crate) fn resolve(args: &BuildArgs, environment: &Environment) -> Result<Res
         shm_size: args.shm_size,
         ulimits: args.ulimit.clone(),
         allow: args.allow.clone(),
+        device_specs: environment.device_specs()?,
         jobs: args.jobs,
     };
     Ok(Resolved { request, _spool: spool })
