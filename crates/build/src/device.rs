@@ -65,9 +65,11 @@ impl Devices {
         let mut forbidden = BTreeSet::new();
         let allowed = self.allowed(allow);
         for wish in wanted {
-            let named = self.named(&wish.name);
+            let alias = grants(allow).find(|grant| grant.alias == Some(&wish.name));
+            let name = alias.map_or(wish.name.as_str(), |grant| grant.name);
+            let named = self.named(name);
             if named.is_empty() && wish.required {
-                return Err(self.missing(&wish.name, span));
+                return Err(self.missing(name, span));
             }
             for device in named {
                 if !device.auto_allowed && !allowed.contains(&device.name) {
@@ -108,14 +110,13 @@ impl Devices {
         self.by_name.values().filter(|device| device.class.as_deref() == Some(name)).collect()
     }
 
-    /// The names of what `--allow device` and `--allow device=NAME` permit.
+    /// The names of what may be had. What is permitted and not there harms nobody.
     fn allowed(&self, allow: &[String]) -> BTreeSet<&String> {
         let mut names = BTreeSet::new();
-        for entitlement in allow {
-            match entitlement.split_once('=').unwrap_or((entitlement, "")) {
-                ("device", "") => names.extend(self.by_name.keys()),
-                ("device", name) => names.extend(self.named(name).into_iter().map(|device| &device.name)),
-                _ => {}
+        for grant in grants(allow) {
+            match grant.name {
+                "" => names.extend(self.by_name.keys()),
+                name => names.extend(self.named(name).into_iter().map(|device| &device.name)),
             }
         }
         names
@@ -142,6 +143,24 @@ impl Device {
     fn impossible(&self) -> Option<&str> {
         self.shared.other.keys().chain(self.own.other.keys()).next().map(String::as_str)
     }
+}
+
+/// `--allow device[=NAME[,alias=ALIAS]]`.
+struct Grant<'a> {
+    /// Empty for every device.
+    name: &'a str,
+    /// What stands for it in the Dockerfile.
+    alias: Option<&'a str>,
+}
+
+fn grants(allow: &[String]) -> impl Iterator<Item = Grant<'_>> {
+    allow.iter().filter_map(|entitlement| match entitlement.split_once('=').unwrap_or((entitlement, "")) {
+        ("device", what) => Some(match what.split_once(",alias=") {
+            Some((name, alias)) => Grant { name, alias: Some(alias) },
+            None => Grant { name: what, alias: None },
+        }),
+        _ => None,
+    })
 }
 
 fn not_allowed(names: &BTreeSet<String>, span: &Span) -> Diagnostic {

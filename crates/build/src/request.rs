@@ -53,7 +53,7 @@ pub struct Request {
     pub shm_size: Option<u64>,
     /// `--ulimit`: name, soft, hard.
     pub ulimits: Vec<(String, u64, u64)>,
-    /// `--allow`: entitlements such as `security.insecure` and `network.host`.
+    /// `--allow`: `security.insecure`, `network.host`, `device[=NAME[,alias=NAME]]`.
     pub allow: Vec<String>,
     /// Folders of CDI specs, for `RUN --device`; a later one goes before an earlier one.
     pub device_specs: Vec<PathBuf>,

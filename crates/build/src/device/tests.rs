@@ -87,6 +87,11 @@ fn only_what_is_allowed_is_given() {
             "{allow:?}"
         );
     }
+    let alias = ["device=vendor2.com/gpu=two,alias=mine"];
+    assert_eq!(choose(&devices, &[("mine", true)], &alias).unwrap().0, ["vendor2.com/gpu=two"]);
+    assert!(
+        choose(&devices, &[("mine", true)], &["device"]).unwrap_err().message.starts_with("required device \"mine\"")
+    );
     // A kind alone is its first device.
     let error = choose(&devices, &all, &["network.host", "device=vendor2.com/gpu"]).unwrap_err();
     assert_eq!(error.message, "device vendor2.com/gpu=two is requested by the build but not allowed");
