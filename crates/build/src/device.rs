@@ -75,8 +75,8 @@ impl Devices {
                 if !device.auto_allowed && !allowed.contains(&device.name) {
                     forbidden.insert(device.name.clone());
                 }
-                if let Some(edit) = device.impossible() {
-                    let why = format!("{} asks for `{edit}`, which needs rights that this build has not", device.name);
+                if let Some(edit) = device.unsupported() {
+                    let why = format!("{} asks for `{edit}`, which is not supported", device.name);
                     if wish.required {
                         let file = device.file.display();
                         let help =
@@ -136,11 +136,10 @@ impl Devices {
 }
 
 impl Device {
-    /// An edit of the spec that a rootless container cannot have.
-    ///
-    /// Above all these are hooks: programs that a runtime starts as itself between the making of a container and its process, with
-    /// its own state as input. To leave them out would be to give a device that does not work.
-    fn impossible(&self) -> Option<&str> {
+    /// An edit of the spec that we do not make: network devices and cache partitions take privileges, and hooks, which BuildKit
+    /// leaves to its runtime, are programs that want to find that runtime's state and files. A device without what its spec asks
+    /// for would fail in ways that nobody understands, so it is not given at all.
+    fn unsupported(&self) -> Option<&str> {
         self.shared.other.keys().chain(self.own.other.keys()).next().map(String::as_str)
     }
 }

@@ -13,7 +13,7 @@ fn with_devices(registry: &str) -> Archipel {
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(&seen, "from the machine\n").unwrap();
     let device = format!(
-        "cdiVersion: 0.6.0\nkind: vendor.com/thing\ndevices:\n- name: one\n  containerEdits:\n    env: [THING=one, PATH=/bin]\n    \
+        "cdiVersion: 0.6.0\nkind: vendor.com/thing\ndevices:\n- name: one\n  containerEdits:\n    env: [THING=one, PATH=/bin]\n    additionalGids: [44]\n    \
          deviceNodes: [{{path: /dev/thing/one, hostPath: /dev/null}}]\n    \
          mounts: [{{hostPath: {}, containerPath: /opt/seen, options: [ro, bind]}}]\n",
         seen.display()
@@ -43,7 +43,7 @@ fn needs_userns_a_device_brings_its_variables_its_files_and_its_node() {
         &archipel,
         "RUN --device=vendor.com/thing=one,required --device=vendor.com/free --device=vendor.com/none \\\n\
          test -c /dev/thing/one && echo gone > /dev/thing/one && (echo $THING $FREE $PATH; cat /opt/seen) > /got && \\\n\
-         ! echo more >> /opt/seen",
+         id -G | grep -qw 44 && ! echo more >> /opt/seen",
     );
     let out = archipel.home.path().join("out");
     let output = format!("type=local,dest={}", out.display());

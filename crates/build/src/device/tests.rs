@@ -102,7 +102,7 @@ fn only_what_is_allowed_is_given() {
 }
 
 #[test]
-fn what_is_missing_or_impossible_is_named_where_it_is_required() {
+fn what_is_missing_or_unsupported_is_named_where_it_is_required() {
     let dir = "/nowhere".into();
     let none = Devices { by_name: BTreeMap::new(), folders: vec![dir, "/neither".into()] };
     assert_eq!(choose(&none, &[("a/b=c", false)], &[]).unwrap().0, [""; 0]);
