@@ -1,4 +1,4 @@
-//! Caches elsewhere: `--cache-to` and `--cache-from`.
+//! Caches elsewhere: `--cache-to` and `--cache-from`. (For those that are images see [`inline`].)
 //!
 //! Each step is an artifact of its own: its config is the step's record, its one layer the files that the step left. In a
 //! registry it has the tag `<tag>-<key>`, in a folder the same name in an OCI layout. There is no document that lists all steps,
@@ -20,7 +20,7 @@ use crate::parts::{Blob, Parts};
 use crate::plan::{NodeId, Root};
 use crate::progress::Work;
 use crate::steps::Steps;
-use crate::{Engine, Error, Sink};
+use crate::{Engine, Error, Sink, inline};
 
 /// What an artifact of the cache says it is.
 const ARTIFACT: &str = "application/vnd.archipel.cache.step.v1+json";
@@ -36,6 +36,8 @@ pub enum CacheLocation {
     Registry(Reference),
     /// `type=local,dest=...` and `src=...`
     Local(PathBuf),
+    /// `type=inline`: the image itself. It is read by the image's reference, so it is no place to read from.
+    Inline,
 }
 
 /// `--cache-to`.
@@ -85,13 +87,41 @@ impl Executor {
                 }
             };
             if let Some((step, layer)) = found {
-                let parent = self.materialize(root).await?;
-                let (store, snapshot) = (self.engine.store.clone(), step.record.snapshot(key));
-                blocking(move || store.unpack_as(&layer, &step.diff_id, parent.as_ref(), &snapshot)).await?;
-                return Ok(Some(step.record));
+                return self.unpack_step(key, root, step.record, step.diff_id, layer).await.map(Some);
             }
         }
-        Ok(None)
+        let known = self.inline.get_or_init(|| self.inline_caches()).await;
+        let Some(inline::Found { reference, record, diff_id, layer }) = known.get(key).cloned() else {
+            return Ok(None);
+        };
+        self.engine.fetch(&reference, &layer, &|_| {}).await?;
+        self.unpack_step(key, root, record, diff_id, layer).await.map(Some)
+    }
+
+    /// What the images among the caches say of their layers. One that cannot be read is told.
+    async fn inline_caches(&self) -> inline::Known {
+        let mut known = inline::Known::new();
+        for location in &self.request.cache_from {
+            let CacheLocation::Registry(reference) = location else { continue };
+            if let Err(e) = self.engine.inline_steps(reference, &mut known).await {
+                warn(&self.sink.0, format!("the cache {location} cannot be read: {e}"));
+            }
+        }
+        known
+    }
+
+    async fn unpack_step(
+        &self,
+        key: &Digest,
+        root: &Root,
+        record: Record,
+        diff_id: DiffId,
+        layer: Descriptor,
+    ) -> Result<Record, Error> {
+        let parent = self.materialize(root).await?;
+        let (store, snapshot) = (self.engine.store.clone(), record.snapshot(key));
+        blocking(move || store.unpack_as(&layer, &diff_id, parent.as_ref(), &snapshot)).await?;
+        Ok(record)
     }
 }
 
@@ -111,6 +141,7 @@ impl Engine {
                 self.fetch(&reference, &layer, &|_| {}).await?;
                 (raw, bytes)
             }
+            CacheLocation::Inline => return Ok(None),
             CacheLocation::Local(folder) => {
                 let (folder, key, store) = (folder.clone(), key.clone(), self.store.clone());
                 let found = blocking(move || {
@@ -150,7 +181,9 @@ impl Engine {
         sink: &Sink,
         steps: &Steps,
     ) -> Result<(), Error> {
-        for export in &executor.request.cache_to {
+        // An inline one was written with the image.
+        let elsewhere = |export: &&CacheExport| export.location != CacheLocation::Inline;
+        for export in executor.request.cache_to.iter().filter(elsewhere) {
             let work = Work::start(sink, steps, format!("exporting cache to {}", export.location), Vec::new());
             let written = self.write_cache(executor, export, results, &work).await;
             match work.finish(written) {
@@ -178,6 +211,7 @@ impl Engine {
             let output = executor.output(id)?.clone();
             let (parts, key) = self.artifact(output).await?;
             match &export.location {
+                CacheLocation::Inline => {}
                 CacheLocation::Registry(reference) => {
                     let name = CacheLocation::reference(reference, &key)?;
                     self.publish(&parts, &[name], work).await?;
@@ -234,6 +268,7 @@ impl std::fmt::Display for CacheLocation {
         match self {
             Self::Registry(reference) => f.write_str(&reference.familiar()),
             Self::Local(folder) => write!(f, "{}", folder.display()),
+            Self::Inline => f.write_str("inline"),
         }
     }
 }

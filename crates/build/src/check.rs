@@ -182,11 +182,19 @@ fn base(request: &Request, dockerfile: &dockerfile::Dockerfile, globals: &Global
 /// Tells of what the rules find in a Dockerfile that is built.
 ///
 /// # Errors
-/// That there is something, where `# check=error=true` says that there should not be; and a directive that is wrong.
+/// That there is something, where `# check=error=true` says that there should not be; a directive that is wrong; and what is
+/// wrong with a FROM.
 pub(crate) fn tell(subject: &Subject<'_>, request: &Request, text: &str, sink: &Sink) -> Result<(), Diagnostic> {
     let options = CheckOptions::new(subject.dockerfile, &request.build_args)?;
-    // What will fail, the build itself tells.
-    let Checked { findings, .. } = dockerfile::check(subject, &options);
+    let Checked { findings, errors } = dockerfile::check(subject, &options);
+    // What will fail, the build itself tells; but not what is wrong with the FROM of a stage that it does not need.
+    let in_from = |error: &Diagnostic| {
+        let within = |stage: &Stage| stage.span.start < error.span.start && error.span.end <= stage.span.end;
+        subject.dockerfile.stages.iter().any(within)
+    };
+    if let Some(wrong) = errors.into_iter().find(in_from) {
+        return Err(wrong);
+    }
     let lines = LineIndex::new(text);
     findings.iter().for_each(|finding| warn(sink, finding.summary(&lines)));
     options.violation(&findings).map_or(Ok(()), Err)

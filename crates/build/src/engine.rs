@@ -16,7 +16,7 @@ use crate::exec::{Executor, SinkHandle};
 use crate::export::{PlatformResult, ResultLayer};
 use crate::plan::{NodeId, Plan, Planner, Root, StageResult};
 use crate::steps::Steps;
-use crate::{Error, Event, How, Request, Sink, StepInfo, Warning, context, epoch, schedule};
+use crate::{Error, Event, How, Request, Sink, StepInfo, Warning, context, epoch, inline, schedule};
 
 /// A store, a registry client and a way to run foreign binaries. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -127,6 +127,7 @@ impl Engine {
             dockerfile: (loaded.name.clone(), loaded.text.clone()),
             now: planned.epoch.map_or_else(now, |epoch| epoch.0),
             epoch: planned.epoch,
+            inline: tokio::sync::OnceCell::new(),
             request: Arc::new(request),
         });
         let outer = self.cancel.clone();
@@ -197,10 +198,12 @@ fn result(executor: &Executor, target: StageResult, begun: Instant) -> Result<Pl
         layers.extend(base.layers.iter().map(of_base));
         created.clone_from(&base.config.created);
     }
+    let mut entries = Vec::new();
     let mut config = target.config;
     for step in &target.steps {
         if let Some(node) = step.node {
             let output = executor.output(node)?;
+            entries.push(inline::Entry { layer: layers.len(), key: output.key.clone(), record: output.record.clone() });
             layers.push(ResultLayer::Snapshot(output.snapshot.clone()));
             created = Some(rfc3339(output.record.created));
         }
@@ -214,6 +217,7 @@ fn result(executor: &Executor, target: StageResult, begun: Instant) -> Result<Pl
             empty_layer: step.node.is_none(),
         });
     }
+    inline::write(&mut config, executor.request.keeps_inline_cache().then_some(&entries));
     config.created = Some(created.unwrap_or_else(|| rfc3339(executor.now)));
     let top = match &target.root {
         Root::Node(id) => Some(executor.output(*id)?),

@@ -17,7 +17,7 @@ use crate::exec::blocking;
 use crate::{Engine, Error};
 
 /// The largest image config that is read. Real ones have some kilobytes.
-const MAX_CONFIG: u64 = 8 * 1024 * 1024;
+pub(crate) const MAX_CONFIG: u64 = 8 * 1024 * 1024;
 
 /// An image for one platform.
 #[derive(Clone, Debug)]

@@ -30,6 +30,7 @@ mod export;
 mod fetch;
 mod image;
 mod index;
+mod inline;
 mod job;
 mod layout;
 mod parts;

@@ -111,6 +111,13 @@ impl std::str::FromStr for SourceDateEpoch {
 }
 
 impl Request {
+    /// Whether the image is to say which steps its layers are.
+    pub(crate) fn keeps_inline_cache(&self) -> bool {
+        let argument = self.build_args.iter().rev().find(|(name, _)| name == "BUILDKIT_INLINE_CACHE");
+        argument.is_some_and(|(_, value)| matches!(value.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True"))
+            || self.cache_to.iter().any(|export| export.location == CacheLocation::Inline)
+    }
+
     /// A `--build-context` and its name as it was given. Names are compared without case, and as references where they are some.
     pub(crate) fn named_context(&self, name: &str) -> Option<(String, Context)> {
         let wanted = normal(name);

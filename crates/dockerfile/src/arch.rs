@@ -41,8 +41,11 @@ const NAMES: &[Names] = &[
 /// The arguments that only archipel sets. A Dockerfile that uses them does not build elsewhere.
 pub const OWN_ARGS: [&str; 4] = ["TARGETARCH_UNAME", "TARGETARCH_DEB", "TARGETARCH_GNU", "TARGETARCH_RUST"];
 
+/// The name of the stage that is built.
+pub(crate) const TARGET_STAGE: &str = "TARGETSTAGE";
+
 /// The arguments that are set before the first line (reference: "Automatic platform ARGs in the global scope"). `stage` is
-/// what `--target` says.
+/// what `--target` says; without it the Dockerfile knows which stage that is.
 #[must_use]
 pub fn automatic_args(build: &Platform, target: &Platform, stage: Option<&str>) -> Vec<(String, String)> {
     let mut args = Vec::new();
@@ -58,7 +61,7 @@ pub fn automatic_args(build: &Platform, target: &Platform, stage: Option<&str>) 
             args.push((format!("{prefix}{name}"), value));
         }
     }
-    args.push(("TARGETSTAGE".into(), stage.filter(|s| !s.is_empty()).unwrap_or("default").into()));
+    args.extend(stage.filter(|s| !s.is_empty()).map(|stage| (TARGET_STAGE.to_owned(), stage.to_owned())));
     let target = target.clone().normalized();
     let variant = target.variant.as_deref().unwrap_or_default();
     let fits = |n: &&Names| n.architecture == target.architecture && (n.variant.is_empty() || n.variant == variant);
@@ -89,7 +92,6 @@ mod tests {
             ("linux/arm/v6", "TARGETARCH_DEB", "armel"),
             ("linux/386", "TARGETARCH_GNU", "i386-linux-gnu"),
             ("linux/riscv64", "TARGETARCH_RUST", "riscv64gc-unknown-linux-gnu"),
-            ("linux/amd64", "TARGETSTAGE", "default"),
         ] {
             assert_eq!(arg(platform, name).as_deref(), Some(value), "{platform} {name}");
         }

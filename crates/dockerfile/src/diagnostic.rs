@@ -1,6 +1,6 @@
 //! What is wrong with a text, and where.
 
-use crate::nearest::{nearest, similar};
+use crate::nearest::proposed;
 use crate::span::Span;
 
 /// How bad it is.
@@ -65,7 +65,7 @@ impl Diagnostic {
     /// Proposes the nearest of the words that would have been right, in the message, as BuildKit does; if none is near and they
     /// are few, all of them.
     pub(crate) fn propose<'a>(mut self, word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Self {
-        if let Some(near) = similar(word, known.clone()).or_else(|| nearest(word, known.clone())) {
+        if let Some(near) = proposed(word, known.clone()) {
             self.message.push_str(&format!(" (did you mean {near}?)"));
             return self;
         }

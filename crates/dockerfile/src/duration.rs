@@ -35,6 +35,24 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
     Some(if negative { -total } else { total })
 }
 
+/// Why a text is none, in Go's words.
+pub(crate) fn reason(text: &str) -> String {
+    let number = |c: char| c.is_ascii_digit() || c == '.';
+    let mut rest = text.trim_start_matches(['+', '-']);
+    while rest.starts_with(number) {
+        rest = rest.trim_start_matches(number);
+        let unit = rest.get(..rest.find(number).unwrap_or(rest.len())).unwrap_or_default();
+        if unit.is_empty() {
+            return format!("missing unit in duration {text:?}");
+        }
+        if !UNITS.iter().any(|(known, _)| *known == unit) {
+            return format!("unknown unit {unit:?} in duration {text:?}");
+        }
+        rest = rest.trim_start_matches(unit);
+    }
+    format!("invalid duration {text:?}")
+}
+
 /// Writes one as Go does: `1m30s`, `1.5s`, `500ms`, `0s`.
 pub(crate) fn show(nanoseconds: i64) -> String {
     let sign = if nanoseconds < 0 { "-" } else { "" };
@@ -84,6 +102,14 @@ mod tests {
         }
         for bad in ["", "5", "s", "5 s", "1..5s", "99999999999h", "1d", "."] {
             assert_eq!(parse(bad), None, "{bad}");
+        }
+        for (bad, why) in [
+            ("x", "invalid duration \"x\""),
+            ("1m5", "missing unit in duration \"1m5\""),
+            ("1d", "unknown unit \"d\" in duration \"1d\""),
+            ("99999999999h", "invalid duration \"99999999999h\""),
+        ] {
+            assert_eq!(reason(bad), why);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::duration;
 use crate::redact::redacted;
-use crate::step::{AddStep, Command, CopyStep, Healthcheck, InlineFile, RunStep, Step};
+use crate::step::{AddStep, CopyStep, Healthcheck, InlineFile, RunStep, Step};
 
 /// What docker writes behind the steps that make files.
 const SUFFIX: &str = " # buildkit";
@@ -47,20 +47,9 @@ impl RunStep {
             words.push(format!("|{}", self.args.len()));
             words.extend(self.args.iter().map(|(name, value)| format!("{name}={value}")));
         }
-        match (&self.command, &self.script) {
-            (Command::Shell(text), Some(script)) => {
-                words.push(format!("{} ({})", self.argv.join(" "), summary(text, script)))
-            }
-            _ => words.extend(self.argv.iter().cloned()),
-        }
+        words.extend(self.argv.iter().cloned());
         format!("RUN {}{SUFFIX}", words.join(" "))
     }
-}
-
-fn summary(text: &str, _: &InlineFile) -> String {
-    let mut lines = text.trim().lines();
-    let first = lines.next().unwrap_or_default();
-    if lines.next().is_some() { format!("{first}...") } else { first.to_owned() }
 }
 
 impl CopyStep {
@@ -116,21 +105,58 @@ fn quote(text: &str) -> String {
         match c {
             '"' => quoted.push_str("\\\""),
             '\\' => quoted.push_str("\\\\"),
+            '\u{7}' => quoted.push_str("\\a"),
+            '\u{8}' => quoted.push_str("\\b"),
+            '\u{b}' => quoted.push_str("\\v"),
+            '\u{c}' => quoted.push_str("\\f"),
             '\n' => quoted.push_str("\\n"),
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
-            c if c.is_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c.is_ascii_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if is_invisible(c) => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => quoted.push(c),
         }
     }
     quoted + "\""
 }
 
-/// Go's `%q` of the structure: times are quoted text, and the number of retries a quoted character.
+/// White space other than the blank, and what has no width.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || (c.is_whitespace() && c != ' ')
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Go's `%+v` of the structure.
 fn health(check: &Healthcheck) -> String {
-    let times =
-        [check.interval, check.timeout, check.start_period, check.start_interval].map(|t| quote(&duration::show(t)));
-    let retries = u32::try_from(check.retries).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);
-    let retries = if retries.is_control() { format!("\\x{:02x}", check.retries) } else { retries.to_string() };
-    format!("&{{{} {} '{retries}'}}", quoted(&check.test), times.join(" "))
+    let [interval, timeout, start_period, start_interval] =
+        [check.interval, check.timeout, check.start_period, check.start_interval].map(duration::show);
+    format!(
+        "{{Test:[{}] Interval:{interval} Timeout:{timeout} StartPeriod:{start_period} StartInterval:{start_interval} Retries:{}}}",
+        check.test.join(" "),
+        check.retries
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_go_writes_it() {
+        let second = 1_000_000_000;
+        let check = Healthcheck {
+            test: ["bin", "-c", "exit 0"].map(str::to_owned).to_vec(),
+            interval: second,
+            timeout: 10 * second,
+            start_period: 3 * second,
+            start_interval: second / 10,
+            retries: 5,
+        };
+        let expected =
+            "HEALTHCHECK {Test:[bin -c exit 0] Interval:1s Timeout:10s StartPeriod:3s StartInterval:100ms Retries:5}";
+        assert_eq!(Step::Healthcheck(check).history().as_deref(), Some(expected));
+        let words = ["a\"\\\t\u{8}\u{0}\u{85}\u{a0}é\u{feff}".to_owned()];
+        assert_eq!(quoted(&words), "[\"a\\\"\\\\\\t\\b\\x00\\u0085\\u00a0é\\ufeff\"]");
+    }
 }

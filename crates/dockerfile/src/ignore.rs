@@ -75,12 +75,12 @@ impl IgnoreFile {
     /// that fits nothing. One that is malformed leaves out nothing.
     #[must_use]
     pub fn from_patterns<S: AsRef<str>>(patterns: &[S]) -> Self {
-        let pattern = |p: &S| {
-            let text = p.as_ref().trim();
-            let (exception, path) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
-            if path.is_empty() { None } else { Pattern::new(&path::clean(path), exception) }
-        };
-        Self { patterns: patterns.iter().filter_map(pattern).collect() }
+        Self { patterns: patterns.iter().filter_map(|pattern| Pattern::read(pattern.as_ref())).collect() }
+    }
+
+    /// Whether a pattern of `--exclude` is well-formed. Nothing is nothing to leave out, and no mistake.
+    pub(crate) fn is_pattern(text: &str) -> bool {
+        text.trim().is_empty() || Pattern::read(text).is_some()
     }
 
     /// Whether a path, relative to the root and without `.` and `..`, is left out.
@@ -139,6 +139,12 @@ impl IgnoreFile {
 }
 
 impl Pattern {
+    fn read(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let (exception, path) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
+        if path.is_empty() { None } else { Self::new(&path::clean(path), exception) }
+    }
+
     fn new(text: &str, exception: bool) -> Option<Self> {
         let shape = Some(text).filter(|text| well_formed(text)).and_then(Shape::of)?;
         Some(Self { text: text.into(), exception, shape })
@@ -279,6 +285,20 @@ mod tests {
             ("[[]x", "[x", true),
             ("\\[x", "[x", true),
             ("/", "x", false),
+            ("**/dir2/*", "dir/dir2/dir2/file", true),
+            ("**file", "dir/dir/file", true),
+            ("**/file*txt", "dir/dir/file.txt", true),
+            ("**/**/*.txt2", "dir/dir/file.txt", false),
+            ("a**/*.txt", "a/dir/dir/file.txt", true),
+            ("a**/*.txt", "ab.txt", true),
+            ("a/*.txt/**", "a/file.txt", false),
+            ("abc?def", "abcZdef", true),
+            ("abc?def", "abc/def", false),
+            ("a\\\\", "a\\", true),
+            ("**/foo/bar", "dir/foo/bar", true),
+            ("**/.foo", "bar.foo", false),
+            ("a.|)$(}+{bc", "a.|)$(}+{bc", true),
+            ("dist/*.whl", "dist/proxy.py-2.4.0rc3.dev36+g08acad9-py3-none-any.whl", true),
             ("a\\*b", "a*b", true),
         ] {
             assert_eq!(IgnoreFile::parse(patterns).unwrap().matches(path), ignored, "{patterns:?} {path}");

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod arch;
+mod base;
 mod check;
 mod chmod;
 mod circle;

@@ -14,6 +14,14 @@ pub(crate) fn similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     near.min_by_key(|(d, _)| *d).map(|(_, k)| k)
 }
 
+/// What is proposed for a word that is none of `known`: what BuildKit may propose, of several the one with the slip of the finger;
+/// or else the nearest.
+pub(crate) fn proposed<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let of = |k: &'a str| ((distance(word, k, false), distance(word, k, true)), k);
+    let near = known.clone().into_iter().map(of).filter(|((d, _), _)| *d <= 2);
+    near.min_by_key(|(d, _)| *d).map(|(_, k)| k).or_else(|| nearest(word, known))
+}
+
 /// Insertions, deletions and replacements; with `swaps` also swaps of neighbours (optimal string alignment).
 fn distance(a: &str, b: &str, swaps: bool) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
@@ -45,6 +53,8 @@ mod tests {
         assert_eq!(nearest("EXPOZE", known), Some("EXPOSE"));
         assert_eq!(nearest("WHATEVER", known), None);
         assert_eq!(similar("CP", known), Some("COPY"));
+        assert_eq!(proposed("RNU", ["ENV", "RUN"]), Some("RUN"));
+        assert_eq!(proposed("entripoynt", known), Some("ENTRYPOINT"));
         assert_eq!(similar("EXPOES", known), Some("EXPOSE"));
         assert_eq!(similar("EXOPES", known), None);
         assert_eq!(similar("copy", known), None);

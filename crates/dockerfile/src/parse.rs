@@ -7,7 +7,7 @@ use crate::heredoc::Heredoc;
 use crate::instruction::{Instruction, Keyword, Op, Raw, description};
 use crate::json;
 use crate::line::{Line, Lines, MAX_LINE, Piece, is_comment, trim_end};
-use crate::nearest::similar;
+use crate::nearest::proposed;
 use crate::span::{Span, Spanned};
 use crate::stage::{Dockerfile, Stage};
 
@@ -256,8 +256,7 @@ fn unknown(name: Piece<'_>) -> Diagnostic {
         return wrong.help("there is an invisible character in it, such as a no-break space; write it anew");
     }
     let upper = text.to_uppercase();
-    let near = similar(&upper, Keyword::names()).or_else(|| crate::nearest(text, Keyword::names()));
-    match near {
+    match proposed(&upper, Keyword::names()) {
         Some(near) => {
             let near = if text == upper { near.to_owned() } else { near.to_lowercase() };
             Diagnostic { message: format!("{} (did you mean {near}?)", wrong.message), ..wrong }

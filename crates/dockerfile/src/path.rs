@@ -14,6 +14,16 @@ pub(crate) fn absolute(dir: &str, path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
+/// The working directory after WORKDIR. As with docker, one that is written from the root on stays as it is written, and so it
+/// stands in the image's config.
+pub(crate) fn working_dir(current: &str, dir: &str) -> String {
+    match dir {
+        "" => current.to_owned(),
+        rooted if rooted.starts_with('/') => rooted.to_owned(),
+        relative => absolute(current, relative),
+    }
+}
+
 /// A path as it was written, without what means nothing in it: Go's `filepath.Clean`.
 pub(crate) fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
@@ -70,6 +80,11 @@ mod tests {
             ("/", "x/", "/x/"),
         ] {
             assert_eq!(destination(dir, path), whole, "{dir} {path}");
+        }
+        for (current, dir, result) in
+            [("/w/", "", "/w/"), ("/w", "/a//b/", "/a//b/"), ("/w/", "a/../b/", "/w/b"), ("/w", "..", "/")]
+        {
+            assert_eq!(working_dir(current, dir), result, "{current} {dir}");
         }
         for (path, cleaned) in
             [("", "."), ("a/..", "."), ("./a//b/", "a/b"), ("../../a", "../../a"), ("/../a", "/a"), ("/", "/")]

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::arch::TARGET_STAGE;
 use crate::diagnostic::Diagnostic;
-use crate::instruction::{Instruction, Op, Word};
+use crate::heredoc::Heredoc;
+use crate::instruction::{CommandLine, Instruction, Op, Run, Word};
 use crate::redact::redacted;
 use crate::span::Span;
 use crate::stage::Dockerfile;
@@ -79,6 +81,11 @@ impl Dockerfile {
         for (name, value) in &automatic {
             values.set(name, given(name).unwrap_or(value));
         }
+        if values.get(TARGET_STAGE).is_none() {
+            let last = self.stages.last().and_then(|stage| stage.name.as_ref()).map(|name| name.value.to_lowercase());
+            let last = last.unwrap_or_else(|| "default".into());
+            values.set(TARGET_STAGE, given(TARGET_STAGE).unwrap_or(&last));
+        }
         let automatic = values.clone();
         let mut grown = Growth::default();
         let args = self.globals.iter().filter_map(|instruction| match &instruction.op {
@@ -137,16 +144,17 @@ impl Globals {
         self.shared.build_args.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Proxy settings that were given and need no ARG, under both of their names.
+    /// Proxy settings that were given and need no ARG, under both of their names. If both are given, the one in lower case
+    /// counts; an empty one is none.
     pub(crate) fn proxies(&self) -> Vec<(String, String)> {
+        let mut given: Vec<_> = self.shared.build_args.iter().filter(|(name, _)| is_proxy(name)).collect();
+        given.sort_by(|a, b| a.0.cmp(&b.0));
         let mut found = Values::default();
-        for (name, value) in &self.shared.build_args {
-            let lower = name.to_ascii_lowercase();
-            if PROXIES.contains(&lower.as_str()) {
-                found.set(&name.to_ascii_uppercase(), value);
-                found.set(&lower, value);
-            }
+        for (name, value) in given {
+            found.set(&name.to_ascii_uppercase(), value);
+            found.set(&name.to_ascii_lowercase(), value);
         }
+        found.0.retain(|(_, value)| !value.is_empty());
         found.0
     }
 }
@@ -212,7 +220,7 @@ impl Scope {
             globals: globals.clone(),
             values,
             args: Vec::new(),
-            workdir: crate::path::absolute("/", workdir),
+            workdir: crate::path::working_dir("/", workdir),
             shell: shell.map_or_else(|| SHELL.map(str::to_owned).to_vec(), <[String]>::to_vec),
             missing: Vec::new(),
             grown: Growth::default(),
@@ -254,7 +262,12 @@ impl Scope {
         let rest = expanded.get(instruction.name.value.len()..).unwrap_or_default();
         let rest: Vec<&str> = rest.split_whitespace().collect();
         let title = redacted(&format!("{keyword} {}", rest.join(" ")));
-        match instruction.heredocs.first().filter(|_| instruction.keyword() == crate::Keyword::Run) {
+        // A document that is the whole command is shown by its first line.
+        let whole = match &instruction.op {
+            Op::Run(Run { command: CommandLine::Shell(line), .. }) => Heredoc::parse(&line.value),
+            _ => None,
+        };
+        match instruction.heredocs.first().filter(|_| whole.is_some()) {
             Some(heredoc) => format!("{title} ({})", heredoc.summary()),
             None => title,
         }

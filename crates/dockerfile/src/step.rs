@@ -136,9 +136,9 @@ pub enum Command {
 pub struct RunStep {
     /// What was asked for.
     pub command: Command,
-    /// What to execute: the command with its shell, or the script.
+    /// What to execute: the command, or the script, with its shell.
     pub argv: Vec<String>,
-    /// A heredoc that begins with `#!`: a file of mode 0755 to mount, read-only, in [`SCRIPT_DIR`], for `argv` to execute.
+    /// A heredoc that begins with `#!`: a file of mode 0755 to mount, read-only, in [`SCRIPT_DIR`], which `argv` names.
     pub script: Option<InlineFile>,
     /// `--mount`.
     pub mounts: Vec<Mount>,

@@ -137,10 +137,10 @@ pub(crate) struct Args {
     /// The same as --provenance: type=provenance,mode=..
     #[arg(long, value_parser = attestation::attest, value_name = "TYPE")]
     pub(crate) attest: Vec<attestation::Wish>,
-    /// Cache to look for steps in: REGISTRY/NAME:TAG, type=registry,ref=.. or type=local,src=FOLDER
+    /// Cache to look for steps in: an image or cache REGISTRY/NAME:TAG, or type=local,src=FOLDER
     #[arg(long, value_parser = cache::import, value_name = "CACHE")]
     pub(crate) cache_from: Vec<CacheLocation>,
-    /// Cache to write steps to: type=registry,ref=..[,mode=max] or type=local,dest=FOLDER[,mode=max]
+    /// Cache to write steps to: type=registry,ref=..[,mode=max], type=local,dest=FOLDER[,mode=max], or type=inline
     #[arg(long, value_parser = cache::export, value_name = "CACHE")]
     pub(crate) cache_to: Vec<CacheExport>,
 }

@@ -4,16 +4,20 @@ use archipel_build::{CacheExport, CacheLocation};
 
 use super::csv::{boolean, pairs};
 
+/// The cache that is the image itself.
+const INLINE: &str = "inline";
+
 /// `type=registry,ref=..`, `type=local,src=..`, or a name alone, which is a registry's.
 pub(crate) fn import(text: &str) -> Result<CacheLocation, String> {
     let fields = Fields::read(text, "src")?;
     match fields.rest.first() {
+        _ if fields.kind == INLINE => Err("an image's cache is read by the image's name: --cache-from IMAGE".into()),
         Some((key, _)) => Err(format!("`{key}=` is not supported yet for --cache-from")),
         None => fields.location("src"),
     }
 }
 
-/// `type=registry,ref=..[,mode=max]`, `type=local,dest=..[,mode=max]`, or a name alone.
+/// `type=registry,ref=..[,mode=max]`, `type=local,dest=..[,mode=max]`, `type=inline`, or a name alone.
 pub(crate) fn export(text: &str) -> Result<CacheExport, String> {
     let fields = Fields::read(text, "dest")?;
     let (mut all, mut ignore_error) = (false, false);
@@ -69,8 +73,9 @@ impl Fields {
                 Some(path) => Ok(CacheLocation::Local(path.into())),
                 None => Err(format!("type=local needs {folder}=FOLDER")),
             },
-            "" => Err("no `type=`: registry or local".into()),
-            other => Err(format!("type={other} is not supported yet: registry or local")),
+            INLINE => Ok(CacheLocation::Inline),
+            "" => Err("no `type=`: registry, local or inline".into()),
+            other => Err(format!("type={other} is not supported yet: registry, local or inline")),
         }
     }
 }
@@ -87,6 +92,8 @@ mod tests {
         let to = export("type=local,dest=d,mode=max,ignore-error=true").unwrap();
         assert!(to.all && to.ignore_error);
         assert!(!export("h.example/a:c").unwrap().all);
+        assert_eq!(export("type=inline").unwrap().location, CacheLocation::Inline);
+        assert!(import("type=inline").unwrap_err().contains("--cache-from IMAGE"));
         for (text, word) in [
             ("type=gha", "gha"),
             ("type=local", "dest="),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use archipel_build::{Check, Event, Sink};
-use archipel_dockerfile::{LineIndex, Outline, OutlineNeed, Span, Stage};
+use archipel_dockerfile::{Diagnostic, LineIndex, Outline, OutlineNeed, Span, Stage};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
@@ -16,6 +16,19 @@ use super::table;
 
 /// How many lines an excerpt has besides its first.
 const CONTEXT: usize = 4;
+
+/// What BuildKit finds in a text before it looks at any instruction, and what it finds after all of them.
+const OF_THE_TEXT: [&str; 8] = [
+    "duplicate-directive",
+    "invalid-escape",
+    "json-not-strings",
+    "line-too-long",
+    "missing-equals",
+    "missing-value-of-pair",
+    "no-instructions",
+    "unterminated-heredoc",
+];
+const OF_THE_WHOLE: [&str; 4] = ["circular-dependency", "invalid-stage-index", "no-stages", "variable-in-copy-from"];
 
 /// The result of checks, for people. Errors are not in it: they are told as all errors are.
 pub(crate) fn check(check: &Check) -> String {
@@ -53,11 +66,19 @@ pub(crate) fn check_json(check: &Check) -> Value {
     let file =
         Path::new(&check.name).file_name().map_or_else(|| check.name.clone(), |n| n.to_string_lossy().into_owned());
     let source = json!({ "filename": file, "data": encoded(&check.text), "language": "Dockerfile" });
-    let error = check.errors.first().map(|error| {
-        let place = lines.line(error.span.start);
-        let message = match check.parsed {
-            true => error.message.clone(),
-            false => format!("dockerfile parse error on line {place}: {}", error.message),
+    // BuildKit tells one error, the first that it comes to: in the text as a whole, in an instruction, in what they make together.
+    let stage = |error: &&Diagnostic| match error.code {
+        _ if check.parsed => 2,
+        code if OF_THE_TEXT.contains(&code) => 0,
+        code if OF_THE_WHOLE.contains(&code) => 2,
+        _ => 1,
+    };
+    let error = check.errors.iter().min_by_key(stage).map(|error| {
+        let message = match stage(&error) {
+            1 if error.code != "no-stage" => {
+                format!("dockerfile parse error on line {}: {}", lines.line(error.span.start), error.message)
+            }
+            _ => error.message.clone(),
         };
         json!({ "message": message, "location": location(&lines, &error.span) })
     });

@@ -164,3 +164,28 @@ fn rewrite(layout: &Path, change: impl Fn(&mut serde_json::Value)) -> usize {
     std::fs::write(layout.join("index.json"), index.to_string()).unwrap();
     changed
 }
+
+#[test]
+fn needs_userns_an_image_is_a_cache_of_its_own_steps() {
+    requires!(userns);
+    let registry = OwnRegistry::start();
+    let (maker, user) = (with_busybox(registry.address()), with_busybox(registry.address()));
+    let dockerfile = "FROM busybox\nRUN head -c 16 /dev/urandom | base64 > /unique\nWORKDIR /w\nCOPY Dockerfile .\n";
+    let image = format!("{}/app:cache", registry.address());
+    for (flags, has_it) in [
+        (vec![], false),
+        (vec!["--cache-to", "type=inline"], true),
+        (vec!["--no-cache", "--build-arg", "BUILDKIT_INLINE_CACHE=1"], true),
+    ] {
+        let push = format!("type=registry,name={image}");
+        let made = built(&maker, dockerfile, &[&["--output", &push], &flags[..]].concat(), "unique");
+        let _ = user.ok(["prune", "--all"]);
+        let from = ["--cache-from", &image];
+        assert_eq!(built(&user, dockerfile, &from, "unique") == made, has_it, "{flags:?}");
+    }
+    // What is built on it does not say of the lower layers what only their own image may.
+    let dockerfile = format!("FROM {image}\nCOPY Dockerfile /other\n");
+    let context = user.home.context("child", [("Dockerfile", dockerfile)]).display().to_string();
+    let _ = user.ok(["build", "-t", "localhost/child:1", &context]);
+    assert!(!user.ok(["inspect", "--raw", "localhost/child:1"]).contains("archipel.cache"));
+}

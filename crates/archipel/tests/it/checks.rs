@@ -109,6 +109,25 @@ fn what_cannot_be_read_is_an_error() {
     assert_eq!(json["warnings"].as_array().unwrap().len(), 2);
     assert_eq!(json["buildError"]["message"], "dockerfile parse error on line 3: unknown instruction: BADCMD");
     assert_eq!(json["buildError"]["location"]["ranges"][0]["start"]["line"], 3);
+    // What is wrong in the text as a whole comes first, and is of no instruction.
+    archipel.home.context("c", [("Dockerfile", "FROM scratch\nBADCMD\nENV a\n")]);
+    let finished = archipel.run(["build", "--call=check,format=json", "c"]);
+    let json: serde_json::Value = serde_json::from_str(&finished.stdout()).unwrap();
+    assert_eq!(json["buildError"]["message"], "ENV must have two arguments");
+}
+
+#[test]
+fn needs_userns_every_from_must_be_right() {
+    let archipel = archipel();
+    for (from, error) in [
+        ("$nothing", "base name ($nothing) should not be blank"),
+        ("--platform=linux/ scratch", "failed to parse platform linux/: \"\" is an invalid component of \"linux/\""),
+        ("${a?b}", "failed to process \"${a?b}\": a: b"),
+    ] {
+        archipel.home.context("c", [("Dockerfile", format!("FROM {from} AS unused\nFROM scratch\nLABEL a=b\n"))]);
+        let told = archipel.run(["build", "c"]).fails(1);
+        assert!(told.contains(error), "{told}");
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::cancel::Cancel;
 use crate::context::Tree;
 use crate::plan::{Node, NodeId, Op, Plan, Root};
 use crate::steps::Steps;
-use crate::{Engine, Error, Event, Request, Sink, SourceDateEpoch, StepId, StepOutcome};
+use crate::{Engine, Error, Event, Request, Sink, SourceDateEpoch, StepId, StepOutcome, inline};
 
 pub(crate) use key::Record;
 use key::Records as _;
@@ -58,6 +58,8 @@ pub(crate) struct Executor {
     pub(crate) now: i64,
     pub(crate) epoch: Option<SourceDateEpoch>,
     pub(crate) outputs: Vec<OnceLock<Output>>,
+    /// The steps that images among the caches have. Asked for once, when a step is found nowhere else.
+    pub(crate) inline: tokio::sync::OnceCell<inline::Known>,
 }
 
 /// A sink that can stand in a struct that is printed.

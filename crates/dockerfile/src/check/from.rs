@@ -1,6 +1,6 @@
 //! FROM: what its variables come to, with and without `--build-arg`.
 
-use archipel_oci::{Platform, PlatformError, Reference};
+use archipel_oci::{Platform, Reference};
 
 use super::rule::{
     FROM_PLATFORM_FLAG_CONST_DISALLOWED, INVALID_BASE_IMAGE_PLATFORM, INVALID_DEFAULT_ARG_IN_FROM,
@@ -15,40 +15,16 @@ use crate::word::Expansion;
 
 const TARGET_PLATFORM: &str = "TARGETPLATFORM";
 
-/// Why a text is no platform, in BuildKit's words where a part of it is wrong.
-fn reason(text: &str, wrong: &PlatformError) -> String {
-    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    match text.split('/').find(|part| part.is_empty() || !part.chars().all(valid)) {
-        Some(part) => format!(
-            "{part:?} is an invalid component of {text:?}: platform specifier component must match \
-             \"^[A-Za-z0-9_.-]+$\": invalid argument"
-        ),
-        None => wrong.to_string(),
-    }
-}
-
-/// Adds which variable was probably meant instead of one that is not there.
-fn meant(message: String, subject: &Subject<'_>, missing: &[String]) -> String {
-    match missing.iter().find_map(|name| similar(name, subject.globals.names())) {
-        Some(near) => format!("{message} (did you mean {near}?)"),
-        None => message,
-    }
-}
-
 impl Report<'_> {
     pub(super) fn from(&mut self, subject: &Subject<'_>) {
         self.default_bases(subject);
         let reached = walk::stages(subject).unwrap_or_default();
         for stage in &subject.dockerfile.stages {
             let Some(base) = self.expanded(subject, stage, &stage.base) else { continue };
-            if base.text.is_empty() {
-                let message = format!("base name ({}) should not be blank", stage.base.value);
-                self.wrong(Diagnostic::error("blank-base", message, stage.base.span.clone()));
-            } else if subject.dockerfile.parent(stage.index, &base.text).is_none()
-                && base.text.parse::<Reference>().is_err()
+            if subject.dockerfile.parent(stage.index, &base.text).is_none()
+                && let Err(wrong) = subject.globals.image(&stage.base)
             {
-                let message = format!("failed to parse stage name {:?}: invalid reference format", base.text);
-                self.wrong(Diagnostic::error("invalid-reference", message, stage.base.span.clone()));
+                self.wrong(wrong);
             }
             let platform = self.platform(subject, stage);
             if reached.contains(&stage.index) {
@@ -97,18 +73,10 @@ impl Report<'_> {
             );
             self.add(&REDUNDANT_TARGET_PLATFORM, span, comments, message);
         }
-        if found.text.is_empty() {
-            let message = format!("empty platform value from expression {}", word.value);
-            let message = meant(message, subject, &found.missing);
-            self.wrong(Diagnostic::error("blank-platform", message, word.span.clone()));
-            return None;
-        }
-        let platform = match found.text.parse::<Platform>() {
-            Ok(platform) => platform.normalized(),
+        let platform = match subject.globals.platform(word) {
+            Ok(platform) => platform,
             Err(wrong) => {
-                let message = format!("failed to parse platform {}: {}", word.value, reason(&found.text, &wrong));
-                let message = meant(message, subject, &found.missing);
-                self.wrong(Diagnostic::error("invalid-platform", message, word.span.clone()));
+                self.wrong(wrong);
                 return None;
             }
         };

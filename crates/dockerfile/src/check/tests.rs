@@ -432,7 +432,19 @@ fn what_will_fail() {
     };
     assert_eq!(
         errors("FROM --platform=$X scratch\nFROM a$Y:\n"),
-        ["empty platform value from expression $X", "failed to parse stage name \"a:\": invalid reference format",]
+        [
+            "empty platform value from expression $X",
+            "failed to parse stage name \"a:\": invalid reference format: `a:` is not an image reference: the tag after \
+             `:` is empty",
+        ]
+    );
+    assert_eq!(
+        errors("FROM Foo\nFROM h.io/B/c\nFROM $none"),
+        [
+            "failed to parse stage name \"Foo\": invalid reference format: repository name (library/Foo) must be lowercase",
+            "failed to parse stage name \"h.io/B/c\": invalid reference format: repository name (B/c) must be lowercase",
+            "base name ($none) should not be blank",
+        ]
     );
     assert_eq!(
         errors("FROM --platform=$BULIDPLATFORM scratch"),

@@ -88,7 +88,7 @@ impl Scope {
 
     fn change_dir(&mut self, word: &Word) -> Result<String, Diagnostic> {
         let dir = self.expand(word)?;
-        self.workdir = path::absolute(&self.workdir, &dir);
+        self.workdir = path::working_dir(&self.workdir, &dir);
         Ok(self.workdir.clone())
     }
 }

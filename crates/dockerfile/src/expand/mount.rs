@@ -69,13 +69,10 @@ impl Scope {
         let here = |target: &str| path::absolute(&self.workdir, target);
         let source = path::absolute("/", options.source.as_deref().unwrap_or_default());
         let from = options.from.clone().filter(|from| !from.is_empty());
-        if matches!(options.kind.as_str(), "bind" | "cache" | "tmpfs") {
-            let as_written = target.clone().unwrap_or_default();
-            if here(&as_written) == "/" {
-                return invalid(format!("invalid mount target {as_written:?}"));
-            }
-        }
         let place = here(target.as_deref().unwrap_or_default());
+        if matches!(options.kind.as_str(), "bind" | "cache" | "tmpfs") && place == "/" {
+            return invalid(format!("invalid mount target {place:?}"));
+        }
         Ok(match options.kind.as_str() {
             "bind" => {
                 Mount::Bind(BindMount { from, source, target: place, writable: !options.read_only.unwrap_or(true) })
@@ -118,8 +115,11 @@ impl Scope {
                     mode: options.mode,
                 })
             }
+            _ if options.source.is_some_and(|source| !source.is_empty()) => {
+                return invalid("ssh does not support source".into());
+            }
             _ => Mount::Ssh(SshMount {
-                id: options.id.or(options.source).filter(|id| !id.is_empty()).unwrap_or_else(|| "default".into()),
+                id: options.id.filter(|id| !id.is_empty()).unwrap_or_else(|| "default".into()),
                 target: target.as_deref().map(here),
                 required: options.required.unwrap_or(false),
                 uid: options.uid,

@@ -17,7 +17,8 @@ impl Scope {
             CommandLine::Shell(line) => shell(&line.value, &instruction.heredocs),
         };
         let argv = match (&command, &script) {
-            (_, Some(script)) => vec![format!("{SCRIPT_DIR}/{}", script.name)],
+            // Also a script of its own is started by the shell.
+            (_, Some(script)) => self.in_shell(&format!("{SCRIPT_DIR}/{}", script.name)),
             (Command::Exec(words), None) => words.clone(),
             (Command::Shell(line), None) => self.in_shell(line),
         };

@@ -62,7 +62,7 @@ fn histories_read_as_docker_s() {
             "ENTRYPOINT [\"e\"]",
             "EXPOSE [80/tcp 90/udp 91/udp]",
             "VOLUME [/v /w]",
-            "HEALTHCHECK &{[\"CMD-SHELL\" \"true\"] \"30s\" \"0s\" \"0s\" \"0s\" '\\x03'}",
+            "HEALTHCHECK {Test:[CMD-SHELL true] Interval:30s Timeout:0s StartPeriod:0s StartInterval:0s Retries:3}",
             "SHELL [/bin/bash -c]",
             "RUN |1 P=1 /bin/bash -c x # buildkit",
             "MAINTAINER me",
@@ -89,7 +89,7 @@ fn commands_and_documents() {
     assert_eq!(run("RUN <<E\na\nb\nE").argv, ["/bin/sh", "-c", "a\nb\n"]);
     assert_eq!(run("RUN cat <<E | tr a b\na\nE").argv, ["/bin/sh", "-c", "cat <<E | tr a b\na\nE"]);
     let script = run("RUN <<E\n#!/usr/bin/python3\nprint()\nE");
-    assert_eq!(script.argv, ["/dev/pipes/E"]);
+    assert_eq!(script.argv, ["/bin/sh", "-c", "/dev/pipes/E"]);
     assert_eq!(script.script.as_ref().unwrap().content, "#!/usr/bin/python3\nprint()\n");
     assert_eq!(run("RUN [\"ls\"]").command, Command::Exec(vec!["ls".into()]));
     assert_eq!(
@@ -112,11 +112,24 @@ fn args_for_the_builder_are_no_variables() {
 }
 
 #[test]
+fn the_stage_that_is_built_has_a_name() {
+    for (text, stage) in
+        [("FROM x AS a\nFROM x\nARG TARGETSTAGE", "default"), ("FROM x\nFROM x AS Last\nARG TARGETSTAGE", "last")]
+    {
+        assert_eq!(histories(text, &[]), [format!("ARG TARGETSTAGE={stage}")], "{text}");
+    }
+    assert_eq!(histories("FROM x AS a\nARG TARGETSTAGE", &[("TARGETSTAGE", "b")]), ["ARG TARGETSTAGE=b"]);
+}
+
+#[test]
 fn proxies_are_not_seen() {
     let text = "FROM x\nRUN a\nARG HTTP_PROXY\nRUN b";
     let steps = steps_of(text, &[("HTTP_PROXY", "http://secret@p")]).unwrap();
     let (Step::Run(first), Step::Run(last)) = (&steps[0], &steps[2]) else { panic!() };
     assert_eq!(first.hidden_env.len(), 2);
+    let both = [("no_proxy", "l"), ("NO_PROXY", "u"), ("ftp_proxy", "")];
+    let Step::Run(both) = steps_of("FROM x\nRUN a", &both).unwrap().remove(0) else { panic!() };
+    assert_eq!(both.hidden_env, [("NO_PROXY".into(), "l".into()), ("no_proxy".into(), "l".into())]);
     assert!(!first.env.iter().any(|(name, _)| name.eq_ignore_ascii_case("http_proxy")));
     assert!(last.env.iter().any(|(name, _)| name == "HTTP_PROXY"));
 }
@@ -147,7 +160,8 @@ fn what_mounts_mean() {
         ("typ=cache,target=/a", "unexpected key 'typ' in 'typ=cache' (did you mean type?)"),
         ("type=cache,target=/a,mode=9", "invalid value 9 for mode"),
         ("type=cache,target=/a,gid=+1", "invalid value +1 for gid"),
-        ("type=cache,target=/", "invalid mount target"),
+        ("type=cache,target=/", "invalid mount target \"/\""),
+        ("type=ssh,source=x", "ssh does not support source"),
         ("type=cache,target=/a,sharing=x", "unsupported sharing"),
         ("type=bind,target=/a,uid=1", "not allowed"),
         ("type=tmpfs,target=/a,size=x", "invalid value for size"),
@@ -174,12 +188,16 @@ fn what_is_wrong_with_values() {
         ("EXPOSE 1-3:8-9", "invalid ranges specified for container and host Ports: 8-9 and 1-3"),
         ("STOPSIGNAL SIGNOT", "invalid signal: SIGNOT"),
         ("COPY --chmod=999 a b", "invalid chmod"),
-        ("ADD --checksum=sha256:x http://h/a b", "invalid checksum digest format"),
+        ("ADD --checksum=sha256:x http://h/a b", "invalid checksum digest length"),
+        ("ADD --checksum=sha256: http://h/a b", "invalid checksum digest format"),
+        ("ADD --checksum=md5:x http://h/a b", "unsupported digest algorithm"),
         ("ADD --checksum=sha256:x a b", "requires HTTP(S) or Git"),
         ("ADD --checksum=xyz https://h/a.git b", "invalid checksum xyz for Git URL, expected hex commit hash"),
         ("ADD --checksum=abc https://h/a.git?checksum=abd b", "checksum mismatch \"abc\" != \"abd\""),
         ("ADD --keep-git-dir https://h/a.git?keep-git-dir=false b", "inconsistent keep-git-dir configuration"),
         ("COPY http://h/a b", "source can't be a URL for COPY"),
+        ("COPY --exclude=a --exclude=[b c d", "invalid exclude pattern \"[b\": syntax error in pattern"),
+        ("COPY --exclude=! c d", "invalid exclude pattern \"!\""),
         ("COPY https://h/a.git b", "source can't be a git ref for COPY"),
         ("LABEL a=${B:?needed}", "needed"),
     ] {

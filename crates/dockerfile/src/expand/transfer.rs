@@ -4,6 +4,7 @@ use archipel_oci::DigestError;
 
 use crate::chmod::Chmod;
 use crate::diagnostic::Diagnostic;
+use crate::ignore::IgnoreFile;
 use crate::instruction::{Add, Copy, Transfer, Word};
 use crate::path;
 use crate::scope::Scope;
@@ -83,6 +84,10 @@ impl Scope {
     }
 
     fn transfer(&mut self, transfer: &Transfer) -> Result<Common, Diagnostic> {
+        if let Some(wrong) = transfer.excludes.iter().find(|pattern| !IgnoreFile::is_pattern(pattern)) {
+            let message = format!("invalid exclude pattern {wrong:?}: syntax error in pattern");
+            return Err(Diagnostic::error("invalid-exclude", message, transfer.dest.span.clone()));
+        }
         let mut sources = Vec::new();
         for word in &transfer.sources {
             sources.push((self.expand(word)?, word.clone()));
@@ -116,6 +121,12 @@ impl Scope {
     }
 }
 
+fn wrong_length(digest: &str) -> bool {
+    let length = |digits: &str, length| !digits.is_empty() && digits.len() != length;
+    digest.strip_prefix("sha256:").is_some_and(|digits| length(digits, 64))
+        || digest.strip_prefix("sha512:").is_some_and(|digits| length(digits, 128))
+}
+
 /// A checksum is of one source from elsewhere: of a URL's content by algorithm, of a repository a commit's beginning.
 fn checksum_fits(text: &str, word: &Word, sources: &[AddSource]) -> Result<(), Diagnostic> {
     let wrong = |message: String| Diagnostic::error("invalid-checksum", message, word.span.clone());
@@ -130,6 +141,7 @@ fn checksum_fits(text: &str, word: &Word, sources: &[AddSource]) -> Result<(), D
             Err(e) => {
                 // The words are those of BuildKit's library, which people search for.
                 let what = match e {
+                    DigestError::Form(_) if wrong_length(text) => "invalid checksum digest length",
                     DigestError::Form(_) => "invalid checksum digest format",
                     DigestError::Algorithm(_) => "unsupported digest algorithm",
                 };

@@ -31,7 +31,7 @@ impl Raw<'_, '_> {
         if let Some(from) = from.as_ref().filter(|from| !self.is_plain(&from.value)) {
             let message = "variable expansion is not supported for --from, define a new stage with FROM using ARG from \
                            global scope as a workaround";
-            self.error("variable-in-from", message, from.span.clone());
+            self.error("variable-in-copy-from", message, from.span.clone());
         }
         let parents = flags.switch("parents").unwrap_or(false);
         Some(Op::Copy(Copy { transfer: self.transfer(&flags)?, from, parents }))

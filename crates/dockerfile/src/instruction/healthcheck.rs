@@ -76,9 +76,7 @@ impl Raw<'_, '_> {
                 0
             }
             None => {
-                let no_unit = value.value.trim_start_matches(['+', '-']).parse::<f64>().is_ok();
-                let what = if no_unit { "missing unit in duration" } else { "invalid duration" };
-                let message = format!("{what} {:?} for --{name}", value.value);
+                let message = format!("{} for --{name}", duration::reason(&value.value));
                 self.error("invalid-duration", message, value.span).help = Some("write 30s, 1m30s or 500ms".into());
                 0
             }
