@@ -14,6 +14,9 @@ use crate::errors::Error;
 use crate::flags::value;
 use crate::render::Progress;
 
+/// Where BuildKit looks for CDI specs.
+const DEVICE_SPECS: [&str; 3] = ["/etc/cdi", "/var/run/cdi", "/etc/buildkit/cdi"];
+
 /// The environment, read once. Files are read when they are asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
@@ -116,6 +119,12 @@ impl Environment {
             let (name, text) = file.unwrap_or_default();
             Error::Config { name, text, source }
         })
+    }
+
+    /// The folders of CDI specs (`RUN --device`): those of the configuration, else BuildKit's.
+    pub(crate) fn device_specs(&self) -> Result<Vec<PathBuf>, Error> {
+        let usual = || DEVICE_SPECS.map(PathBuf::from).to_vec();
+        Ok(self.registries()?.cdi_spec_dirs.unwrap_or_else(usual))
     }
 
     /// The name and text of the configuration file. One that the person named must be there; the one at the usual place may be missing.

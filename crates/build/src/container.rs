@@ -306,6 +306,7 @@ impl Engine {
             env: environment(request, config, &hostname),
             cwd: dir(request.workdir.as_deref().unwrap_or(&config.config.working_dir)),
             user: request.user.clone().unwrap_or_else(|| config.config.user.clone()),
+            groups: Vec::new(),
             mounts,
             network: match request.network.as_deref() {
                 Some("none") => sandbox::Network::None,

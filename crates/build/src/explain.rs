@@ -108,6 +108,10 @@ fn run(plan: &Plan, op: &RunOp, key: &mut Vec<String>, unkeyed: &mut Vec<String>
     if op.network == NetworkMode::None {
         key.push("that it has no network".into());
     }
+    for device in &op.devices {
+        key.push(format!("that it has the device {}", device.name));
+        unkeyed.push(format!("what the device {} brings", device.name));
+    }
     for mount in &op.mounts {
         match mount {
             MountOp::Bind { from, source: path, .. } => {

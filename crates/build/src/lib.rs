@@ -19,6 +19,7 @@ mod cancel;
 mod check;
 mod container;
 mod context;
+mod device;
 mod engine;
 mod epoch;
 mod error;

@@ -53,8 +53,10 @@ pub struct Request {
     pub shm_size: Option<u64>,
     /// `--ulimit`: name, soft, hard.
     pub ulimits: Vec<(String, u64, u64)>,
-    /// `--allow`: entitlements such as `security.insecure` and `network.host`.
+    /// `--allow`: `security.insecure`, `network.host`, `device[=NAME[,alias=NAME]]`.
     pub allow: Vec<String>,
+    /// Folders of CDI specs, for `RUN --device`; a later one goes before an earlier one.
+    pub device_specs: Vec<PathBuf>,
     /// How many steps run at once; the machine's processors if 0.
     pub jobs: usize,
 }
@@ -87,6 +89,7 @@ impl Request {
             shm_size: None,
             ulimits: Vec::new(),
             allow: Vec::new(),
+            device_specs: Vec::new(),
             jobs: 0,
         }
     }

@@ -1,4 +1,4 @@
-//! Which registries are reached how: the keys that users know from `buildkitd.toml`.
+//! Which registries are reached how, and where devices are described: the keys that users know from `buildkitd.toml`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -28,6 +28,8 @@ pub struct Config {
     /// Folders in the form of Docker's `certs.d`: in `HOST[:PORT]/` every `*.crt` is a root, `X.cert` with `X.key` a client's
     /// keypair.
     pub certs_d: Vec<PathBuf>,
+    /// `[cdi] specDirs`: where devices are described, if not at the usual places. No registry's business, but the file is one.
+    pub cdi_spec_dirs: Option<Vec<PathBuf>>,
 }
 
 /// How one registry is reached.
@@ -64,6 +66,15 @@ pub struct Keypair {
 struct File {
     #[serde(default)]
     registry: BTreeMap<Spanned<String>, Section>,
+    #[serde(default)]
+    cdi: Cdi,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cdi {
+    #[serde(rename = "specDirs")]
+    spec_dirs: Option<Vec<PathBuf>>,
 }
 
 #[derive(Deserialize)]
@@ -115,7 +126,7 @@ impl Config {
             };
             registry.insert(name.into_inner(), section);
         }
-        Ok(Self { registry, certs_d: Vec::new() })
+        Ok(Self { registry, certs_d: Vec::new(), cdi_spec_dirs: file.cdi.spec_dirs })
     }
 
     /// The text with other paths of certificates and keys, for where they are somewhere else. `place` is asked for each, and `None`
@@ -225,12 +236,15 @@ mod tests {
             http = true
             [registry."ghcr.io"]
             location = "127.0.0.1:5000/ghcr/"
+            [cdi]
+            specDirs = ["/my/cdi"]
         "#;
         let config = Config::parse(text).unwrap();
         assert_eq!(config.mirrors("docker.io"), ["127.0.0.1:5555", "cache.example/hub"]);
         assert!(!config.plain("127.0.0.1:5555") && config.plain("10.0.0.1") && config.plain("localhost:1"));
         assert!(!config.plain("docker.io"));
         assert_eq!(config.location("ghcr.io"), Some("127.0.0.1:5000/ghcr"));
+        assert_eq!(config.cdi_spec_dirs, Some(vec![PathBuf::from("/my/cdi")]));
         let trust = config.trust("127.0.0.1:5555");
         assert!(trust.insecure && trust.tls && trust.keypair.is_some());
     }

@@ -58,7 +58,9 @@ pub(crate) fn become_container(request: &Request, stage: &UnixStream) -> Result<
     limits(request)?;
     let inside = Inside::open(Path::new("/"))?;
     let (passwd, group) = (inside.read("/etc/passwd"), inside.read("/etc/group"));
-    let user = resolve(&request.user, passwd.as_deref(), group.as_deref()).map_err(|e| Error::Stage(e.to_string()))?;
+    let mut user =
+        resolve(&request.user, passwd.as_deref(), group.as_deref()).map_err(|e| Error::Stage(e.to_string()))?;
+    user.groups.extend(&request.groups);
     working_directory(&request.cwd, &user, &inside)?;
     if request.terminal {
         terminal::take(stage, &user, &inside)?;

@@ -17,6 +17,8 @@ pub struct Request {
     pub cwd: String,
     /// `USER` as the image has it, resolved in the image's own `/etc/passwd`; empty is root.
     pub user: String,
+    /// Groups that it is in beside those.
+    pub groups: Vec<u32>,
     /// Mounted in this order. Mount points that are not there leave no trace afterwards.
     pub mounts: Vec<Mount>,
     /// What network it sees.
@@ -45,6 +47,7 @@ impl Default for Request {
             env: Vec::new(),
             cwd: "/".into(),
             user: String::new(),
+            groups: Vec::new(),
             mounts: Vec::new(),
             network: Network::Host,
             hostname: String::new(),

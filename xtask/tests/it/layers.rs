@@ -30,7 +30,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("reqwest", &["archipel-remote"]),
     ("rustls", &["archipel-remote"]),
     ("rustls-native-certs", &["archipel-remote"]),
-    ("saphyr-parser", &["archipel-ci"]),
+    ("saphyr-parser", &["archipel-build", "archipel-ci"]),
     ("seccompiler", &["archipel-sandbox"]),
     ("tokio", &["archipel-remote", "archipel-registry", "archipel-build", "archipel-ci", "archipel"]),
     ("toml", &["archipel-remote", "archipel"]),

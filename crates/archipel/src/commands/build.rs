@@ -80,8 +80,8 @@ pub(crate) struct Args {
     #[arg(long, value_parser = value::ulimit, value_name = "NAME=SOFT[:HARD]")]
     pub(crate) ulimit: Vec<(String, u64, u64)>,
     /// What RUN steps may ask for beyond the usual
-    #[arg(long, value_delimiter = ',', value_parser = value::entitlement, value_name = "ENTITLEMENT")]
-    pub(crate) allow: Vec<String>,
+    #[arg(long, value_parser = value::entitlements, value_name = "ENTITLEMENT")]
+    pub(crate) allow: Vec<value::Entitlements>,
     /// How to show what happens
     #[arg(long, value_enum, default_value = "auto", value_name = "FORM")]
     pub(crate) progress: Progress,

@@ -203,7 +203,7 @@ fn make(create: Create, builders: &mut Builders) -> Result<(), Error> {
     }
     for flag in create.buildkitd_flags.iter().flat_map(|flags| flags.split_whitespace()) {
         // What a build may do is said by its own --allow.
-        let known = ["--allow-insecure-entitlement", "network.host", "security.insecure"];
+        let known = ["--allow-insecure-entitlement", "network.host", "security.insecure", "device"];
         if !known.contains(&flag.split('=').next().unwrap_or(flag)) {
             return Err(Error::Usage(format!("--buildkitd-flags: `{flag}` is not supported")));
         }

@@ -51,7 +51,8 @@ pub(crate) fn resolve(args: &BuildArgs, environment: &Environment) -> Result<Res
         add_hosts: args.add_host.clone(),
         shm_size: args.shm_size,
         ulimits: args.ulimit.clone(),
-        allow: args.allow.clone(),
+        allow: args.allow.iter().flat_map(|some| some.0.clone()).collect(),
+        device_specs: environment.device_specs()?,
         jobs: args.jobs,
     };
     Ok(Resolved { request, _spool: spool })

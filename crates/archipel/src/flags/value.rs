@@ -59,14 +59,27 @@ pub(crate) fn host(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// `--allow`.
-pub(crate) fn entitlement(text: &str) -> Result<String, String> {
+/// `--allow`: one entitlement, or some with commas between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entitlements(pub(crate) Vec<String>);
+
+/// `network.host`, `security.insecure`, `device`, `device=NAME[,alias=NAME]`.
+pub(crate) fn entitlements(text: &str) -> Result<Entitlements, String> {
     let known = ["network.host", "security.insecure", "device"];
-    match text.split_once('=').map_or(text, |(name, _)| name) {
-        "device" => Ok(text.to_owned()),
-        _ if known.contains(&text) => Ok(text.to_owned()),
-        _ => Err(format!("unknown entitlement; it should be one of {}", known.join(", "))),
+    let mut all: Vec<String> = Vec::new();
+    for part in text.split(',') {
+        match (part.split_once('='), all.last_mut()) {
+            (Some(("device", _)), _) => all.push(part.to_owned()),
+            // What stands for the device in the Dockerfile.
+            (Some(("alias", alias)), Some(device)) if device.starts_with("device=") && !alias.is_empty() => {
+                device.push(',');
+                device.push_str(part);
+            }
+            (None, _) if known.contains(&part) => all.push(part.to_owned()),
+            _ => return Err(format!("unknown entitlement `{part}`; it should be one of {}", known.join(", "))),
+        }
     }
+    Ok(Entitlements(all))
 }
 
 #[cfg(test)]
@@ -92,5 +105,19 @@ mod tests {
         assert_eq!(host("a=[::1]"), Ok(("a".into(), "::1".into())));
         assert_eq!(host("a:10.0.0.1"), Ok(("a".into(), "10.0.0.1".into())));
         assert!(host("a:b").is_err() && host("a").is_err() && host(":1.2.3.4").is_err());
+    }
+
+    #[test]
+    fn what_is_allowed() {
+        let of = |text| entitlements(text).map(|some| some.0);
+        let both = ["network.host", "security.insecure"].map(String::from).to_vec();
+        assert_eq!(of("network.host,security.insecure"), Ok(both));
+        assert_eq!(
+            of("device=a/b=c,alias=x,device").map(|all| all.join(" ")),
+            Ok("device=a/b=c,alias=x device".into())
+        );
+        for wrong in ["", "foo", "alias=x", "device,alias=x", "device=a,alias=", "device=a,other=x", "network.host=1"] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 mod arguments;
 mod cache;
 mod checks;
+mod device;
 mod docker;
 mod dockerfile;
 mod epoch;

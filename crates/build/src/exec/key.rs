@@ -136,6 +136,8 @@ impl Executor {
                 MountOp::Script { target, content } => json!({ "script": content, "at": target }),
             });
         }
+        // Its name alone, as in BuildKit: what it brings differs from machine to machine, and the result must not.
+        mounts.extend(op.devices.iter().map(|device| json!({ "device": device.name })));
         Ok(json!({
             "run": op.argv,
             "env": op.env,

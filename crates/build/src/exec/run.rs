@@ -13,6 +13,7 @@ use archipel_dockerfile::SshMount;
 
 use super::mount::Opened;
 use super::{Executor, blocking};
+use crate::device;
 use crate::engine::warn;
 use crate::event::Stream;
 use crate::plan::{CacheMount, MountOp, NetworkMode, NodeId, Op, RunOp, SecretMount, Sharing};
@@ -39,8 +40,9 @@ const CRASHES: [i32; 2] = [4, 11];
 /// What a RUN step holds while it runs.
 struct Mounts {
     list: Vec<sandbox::Mount>,
-    /// Environment variables that come from secrets.
+    /// Environment variables that come from devices and secrets.
     env: Vec<(String, String)>,
+    groups: Vec<u32>,
     _opened: Vec<Opened>,
     _private: Vec<Draft>,
     _locks: Vec<MountLock>,
@@ -101,6 +103,7 @@ fn request(exec: &Executor, op: &RunOp, draft: &Draft, mounts: &Mounts) -> sandb
         env,
         cwd: op.cwd.clone(),
         user: op.user.clone(),
+        groups: mounts.groups.clone(),
         mounts: mounts.list.clone(),
         network: match op.network {
             NetworkMode::Host => sandbox::Network::Host,
@@ -220,9 +223,11 @@ impl Tail {
 }
 
 async fn collect(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Mounts, Error> {
+    let given = device::give(&op.devices).map_err(|reason| exec.step_failed(id, reason, String::new()))?;
     let mut mounts = Mounts {
-        list: Vec::new(),
-        env: Vec::new(),
+        list: given.mounts,
+        env: given.env,
+        groups: given.groups,
         _opened: Vec::new(),
         _private: Vec::new(),
         _locks: lock(exec, op, id).await?,

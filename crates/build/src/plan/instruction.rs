@@ -1,5 +1,7 @@
 //! Instructions to nodes: what each needs, and what it leaves in the stage.
 
+use std::sync::Arc;
+
 use archipel_dockerfile::{
     self as dockerfile, AddSource, AddStep, CopyStep, Instruction, Mount, Network, RunStep, Span,
 };
@@ -11,6 +13,8 @@ use super::{
     CacheMount, CopyOp, Item, MakeDirOp, MountOp, NetworkMode, Node, NodeId, Op, RunOp, SecretMount, Sharing, Source,
     Step,
 };
+use crate::device::{Device, Devices};
+use crate::engine::warn;
 use crate::tree::Selection;
 use crate::{Error, How};
 
@@ -110,11 +114,6 @@ impl Planner<'_> {
         {
             env.push((name.into(), value.into()));
         }
-        if let Some(device) = run.devices.iter().find(|device| device.required) {
-            let message =
-                format!("device {} is required and not available: CDI devices are not supported yet", device.name);
-            return Err(self.error("no-device", message, span));
-        }
         let given = |name: &str| self.request.build_args.iter().rev().find(|(known, _)| known == name);
         let network = self.network(run.network, span)?;
         Ok(Op::Run(Box::new(RunOp {
@@ -124,11 +123,29 @@ impl Planner<'_> {
             cwd: state.scope.workdir().to_owned(),
             user: state.config.config.user.clone(),
             mounts,
+            devices: self.devices(&run.devices, span)?,
             network,
             insecure: run.insecure,
             hostname: given("BUILDKIT_SANDBOX_HOSTNAME").map_or_else(|| HOSTNAME.to_owned(), |(_, name)| name.clone()),
             platform: state.platform.clone(),
         })))
+    }
+
+    /// The devices of a RUN. What there are is read when the first one asks.
+    fn devices(&mut self, wanted: &[dockerfile::Device], span: &Span) -> Result<Vec<Arc<Device>>, Error> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (sink, told) = (self.sink, &mut self.told);
+        // Another platform's walk comes by the same instruction.
+        let mut tell = |message: String| {
+            if told.insert(message.clone()) {
+                warn(sink, message);
+            }
+        };
+        let devices = self.devices.get_or_insert_with(|| Devices::read(&self.request.device_specs, &mut tell));
+        let chosen = devices.choose(wanted, &self.request.allow, span, &mut tell);
+        chosen.map_err(|e| self.wrong(e))
     }
 
     /// A build's processes share the machine's network in any case; `host` is what somebody asks for who knows that it is not

@@ -19,6 +19,7 @@ use archipel_dockerfile::{Chmod, GitSource, SshMount};
 use archipel_oci::{ImageConfig, Platform};
 
 use crate::context::Tree;
+use crate::device::Device;
 use crate::image::BaseImage;
 use crate::tree::Selection;
 use crate::{How, SourceDateEpoch};
@@ -89,6 +90,7 @@ pub(crate) struct RunOp {
     pub(crate) cwd: String,
     pub(crate) user: String,
     pub(crate) mounts: Vec<MountOp>,
+    pub(crate) devices: Vec<Arc<Device>>,
     pub(crate) network: NetworkMode,
     pub(crate) insecure: bool,
     pub(crate) hostname: String,
@@ -351,6 +353,9 @@ impl std::fmt::Debug for Identity<'_> {
                     "{:?}",
                     (&r.argv, &r.env, &r.hidden_env, &r.cwd, &r.user, r.network, r.insecure, &r.hostname)
                 )?;
+                for device in &r.devices {
+                    write!(f, "{:?}", device.name)?;
+                }
                 for mount in &r.mounts {
                     match mount {
                         MountOp::Bind { source, target, writable, .. } => write!(f, "{source:?}{target:?}{writable}")?,

@@ -10,6 +10,7 @@ use archipel_oci::{ImageConfig, Platform, Reference};
 
 use super::{Node, NodeId, Plan, Planned, Root, Source, StageResult, Step};
 use crate::context::{Loaded, Tree};
+use crate::device::Devices;
 use crate::engine::warn;
 use crate::epoch::{self, Epoch};
 use crate::image::BaseImage;
@@ -32,15 +33,17 @@ pub(crate) struct Planner<'a> {
     pub(super) engine: &'a Engine,
     pub(super) request: &'a Request,
     loaded: &'a Loaded,
-    sink: &'a Sink,
+    pub(super) sink: &'a Sink,
     steps: &'a Steps,
     pub(super) dockerfile: dockerfile::Dockerfile,
     pub(super) plan: Plan,
     pub(super) contexts: Vec<Tree>,
     /// Named contexts that were used, by name and platform.
     pub(super) named: HashMap<(String, String), Source>,
-    /// Images that were asked for, so that each is told of once.
-    told: BTreeSet<String>,
+    /// Images that were asked for and warnings, so that each is told of once.
+    pub(super) told: BTreeSet<String>,
+    /// The machine's devices, once a RUN has asked for one.
+    pub(super) devices: Option<Devices>,
     /// ARGs that some stage declares.
     pub(super) declared: BTreeSet<String>,
 }
@@ -103,6 +106,7 @@ impl<'a> Planner<'a> {
             contexts: vec![loaded.tree.clone()],
             named: HashMap::new(),
             told: BTreeSet::new(),
+            devices: None,
             declared: BTreeSet::new(),
         };
         let (errors, warnings): (Vec<_>, Vec<_>) =
