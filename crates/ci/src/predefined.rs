@@ -5,6 +5,9 @@
 use crate::slug::{environment_slug, slug};
 use crate::variable::{Values, Variable};
 
+/// Where the pipeline's images go.
+pub const REGISTRY: &str = "CI_REGISTRY";
+
 /// Who logs in at `$CI_REGISTRY`.
 pub const REGISTRY_USER: &str = "CI_REGISTRY_USER";
 
@@ -141,7 +144,7 @@ pub fn of_pipeline(repository: &Repository, registry: Option<&Registry>, source:
     pairs.extend(repository.remote.iter().map(|remote| ("CI_REPOSITORY_URL", remote.clone())));
     if let Some(registry) = registry {
         pairs.extend([
-            ("CI_REGISTRY", registry.host.clone()),
+            (REGISTRY, registry.host.clone()),
             // Names in a registry are lower case, projects need not be.
             ("CI_REGISTRY_IMAGE", format!("{}/{}", registry.host, path.to_lowercase())),
         ]);

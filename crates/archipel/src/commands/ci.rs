@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use archipel_ci::predefined::{REGISTRY_PASSWORD, REGISTRY_USER};
+use archipel_ci::predefined::{REGISTRY, REGISTRY_PASSWORD, REGISTRY_USER};
 use archipel_ci::run::{CancellationToken, Request};
 use archipel_ci::{Given, Plan, Project, Registry, RegistryLogin, Variable, secret};
 
@@ -163,7 +163,10 @@ fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8
     let (stop, stop_engine) = (cancel.clone(), engine.clone());
     let work = async move {
         let (mut given, secrets) = run.plannable.given()?;
-        let (registry, embedded) = match &run.plannable.registry {
+        // Who gives the variable alone means a registry of their own just as much.
+        let variable = given.variables.iter().rev().find(|variable| variable.name == REGISTRY);
+        let own = run.plannable.registry.as_ref().or(variable.map(|variable| &variable.value));
+        let (registry, embedded) = match own {
             Some(host) => (named(host, &project.repository.path, &given.variables, environment).await?, None),
             None => {
                 let embedded = Embedded::start(&kept.registry).await?;

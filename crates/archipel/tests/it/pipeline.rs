@@ -320,12 +320,13 @@ login:
     - docker login -u "$CI_REGISTRY_USER" -p "$CI_REGISTRY_PASSWORD" "$CI_REGISTRY"
 "#;
     let dir = repository(&archipel, pipeline, &[]);
-    let run = |given: &[&str]| {
-        let mut command = archipel.command(["ci", "run", "--registry", registry.address()]);
+    let run_at = |given: &[&str]| {
+        let mut command = archipel.command(["ci", "run"]);
         let output = command.args(given).current_dir(&dir).output().unwrap();
         let log = String::from_utf8_lossy(&output.stdout).into_owned();
         (log, String::from_utf8_lossy(&output.stderr).into_owned())
     };
+    let run = |given: &[&str]| run_at(&[&["--registry", registry.address()], given].concat());
     let (log, told) = run(&[]);
     assert!(log.contains("as nobody with nothing\n"), "{log}{told}");
     let way = format!("no login for {0} is stored. `archipel login {0}` stores one", registry.address());
@@ -339,6 +340,8 @@ login:
     let (log, told) = run(&[]);
     assert!(log.contains("as ann with [MASKED]\n") && log.contains("Login Succeeded"), "{log}{told}");
     assert!(!log.contains("sup3rsecret") && told.is_empty(), "{log}{told}");
+    let (log, told) = run_at(&["--variable", &format!("CI_REGISTRY={}", registry.address())]);
+    assert!(log.contains("as ann with [MASKED]\n") && log.contains("Login Succeeded"), "{log}{told}");
 
     let given = ["--variable", "CI_REGISTRY_USER=bob", "--variable", "CI_REGISTRY_PASSWORD=another"];
     let (log, told) = run(&given);
