@@ -240,7 +240,7 @@ fn result(executor: &Executor, target: StageResult, begun: Instant) -> Result<Pl
     })
 }
 
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(0))
 }
 

@@ -53,46 +53,36 @@ impl Provenance {
         if self.old { "https://slsa.dev/provenance/v0.2" } else { "https://slsa.dev/provenance/v1" }
     }
 
-    /// The statement about one platform's manifest.
-    pub(crate) fn statement(
-        &self,
-        request: &Request,
-        names: &[Reference],
-        platform: &Platform,
-        manifest: &Digest,
-        materials: &BTreeSet<Material>,
-    ) -> Vec<u8> {
-        let subject = |name: String| json!({ "name": name, "digest": { manifest.algorithm().name(): manifest.hex() } });
-        let mut subjects: Vec<Value> = names.iter().map(|name| subject(package(name, platform))).collect();
-        if subjects.is_empty() {
-            subjects.push(subject("image".into()));
-        }
+    /// The statement about some subjects.
+    pub(crate) fn statement(&self, subjects: &[Value], predicate: &Value) -> Value {
+        let kind = self.predicate_type();
+        json!({ "_type": STATEMENT, "subject": subjects, "predicateType": kind, "predicate": predicate })
+    }
+
+    /// What is stated of a build's result for one platform.
+    pub(crate) fn predicate(&self, request: &Request, materials: &BTreeSet<Material>) -> Value {
         let materials: Vec<Value> = materials.iter().map(Material::json).collect();
         let parameters = self.parameters(request);
         let builder = json!({ "id": self.builder });
         let host = json!({ "platform": Platform::host().to_string() });
-        let predicate = if self.old {
-            json!({
+        if self.old {
+            return json!({
                 "builder": builder,
                 "buildType": BUILD_TYPE,
                 "invocation": { "parameters": parameters, "environment": host },
                 "materials": materials,
                 "metadata": { "completeness": { "parameters": self.max, "environment": false, "materials": false } },
-            })
-        } else {
-            json!({
-                "buildDefinition": {
-                    "buildType": BUILD_TYPE,
-                    "externalParameters": parameters,
-                    "internalParameters": host,
-                    "resolvedDependencies": materials,
-                },
-                "runDetails": { "builder": builder, "metadata": {} },
-            })
-        };
-        json!({ "_type": STATEMENT, "subject": subjects, "predicateType": self.predicate_type(), "predicate": predicate })
-            .to_string()
-            .into_bytes()
+            });
+        }
+        json!({
+            "buildDefinition": {
+                "buildType": BUILD_TYPE,
+                "externalParameters": parameters,
+                "internalParameters": host,
+                "resolvedDependencies": materials,
+            },
+            "runDetails": { "builder": builder, "metadata": {} },
+        })
     }
 
     fn parameters(&self, request: &Request) -> Value {
@@ -109,6 +99,17 @@ impl Provenance {
         }
         parameters
     }
+}
+
+/// An image's manifest as what a statement is about, by the names that it gets.
+pub(crate) fn image_subjects(names: &[Reference], platform: &Platform, manifest: &Digest) -> Vec<Value> {
+    let subjects: Vec<Value> = names.iter().map(|name| subject(&package(name, platform), manifest)).collect();
+    if subjects.is_empty() { vec![subject("image", manifest)] } else { subjects }
+}
+
+/// One thing that a statement is about.
+pub(crate) fn subject(name: &str, digest: &Digest) -> Value {
+    json!({ "name": name, "digest": { digest.algorithm().name(): digest.hex() } })
 }
 
 /// A package URL (purl specification, type `docker`).

@@ -122,17 +122,10 @@ pub(crate) struct Args {
     #[arg(long, hide = true)]
     pub(crate) force_rm: bool,
     /// Attest how the image was made: true, false, or mode=min|max,version=v1|v0.2,builder-id=ID
-    #[arg(
-        long,
-        num_args = 0..=1,
-        default_missing_value = "true",
-        require_equals = true,
-        value_parser = attestation::provenance,
-        value_name = "WISH"
-    )]
+    #[arg(long, value_parser = attestation::provenance, value_name = "WISH")]
     pub(crate) provenance: Vec<attestation::Wish>,
     /// Accepted for docker's sake while it is false
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = attestation::sbom)]
+    #[arg(long, hide = true, value_parser = attestation::sbom, value_name = "WISH")]
     pub(crate) sbom: Vec<()>,
     /// The same as --provenance: type=provenance,mode=..
     #[arg(long, value_parser = attestation::attest, value_name = "TYPE")]

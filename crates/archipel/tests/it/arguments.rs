@@ -121,7 +121,7 @@ fn help_of_build() {
               depends on [possible values: text, json]
           --check
               Short for --call=check
-          --provenance[=<WISH>]
+          --provenance <WISH>
               Attest how the image was made: true, false, or mode=min|max,version=v1|v0.2,builder-id=ID
           --attest <TYPE>
               The same as --provenance: type=provenance,mode=..
@@ -151,7 +151,7 @@ fn nothing_is_ignored() {
     ");
     insta::assert_snapshot!(run(&["build", "--sbom=true", "."]), @r"
     $ archipel build --sbom=true .
-    error: invalid value 'true' for '--sbom[=<SBOM>]': lists of what is in an image (SBOM) are not supported yet
+    error: invalid value 'true' for '--sbom <WISH>': lists of what is in an image (SBOM) are not supported yet
 
     For more information, try '--help'.
     [exit 2]

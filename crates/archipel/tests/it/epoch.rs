@@ -74,3 +74,28 @@ fn needs_userns_an_output_has_a_time_of_its_own() {
     let image = archipel.ok(["inspect", "--format", "{{.Created}}", "localhost/own:1"]);
     assert_eq!(image.trim(), "1970-01-01T00:00:07Z");
 }
+
+#[test]
+fn needs_userns_files_are_attested_by_a_file_beside_them() {
+    requires!(userns);
+    let archipel = archipel();
+    let dockerfile = "FROM scratch\nCOPY f /f\nCOPY f /provenance.json\n";
+    let statement =
+        |path: PathBuf| -> serde_json::Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
+    let (out, finished) = build(&archipel, dockerfile, &["--provenance", "mode=max"]);
+    let _ = finished.ok();
+    let said = statement(out.join("provenance.json"));
+    assert_eq!(said["predicateType"], "https://slsa.dev/provenance/v1");
+    let digest = archipel_oci::Digest::of(b"f");
+    assert_eq!(said["subject"][0], serde_json::json!({ "name": "f", "digest": { "sha256": digest.hex() } }));
+
+    let context = archipel.home.path().join("work/epoch").display().to_string();
+    let platforms = ["build", "--platform", "linux/amd64,linux/arm64", "--provenance", "mode=min", "--output"];
+    let run = |output: String| archipel.run([&platforms[..], &[&output, &context]].concat()).ok();
+    let _ = run(format!("type=local,dest={}", out.join("split").display()));
+    let _ = run(format!("type=local,dest={},platform-split=false", out.join("one").display()));
+    for platform in ["linux_amd64", "linux_arm64"] {
+        let _ = statement(out.join("split").join(platform).join("provenance.json"));
+        let _ = statement(out.join("one").join(format!("provenance.{platform}.json")));
+    }
+}

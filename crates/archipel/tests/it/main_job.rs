@@ -260,10 +260,9 @@ fn needs_qemu_provenance_is_a_member_of_the_index_that_no_reader_takes_for_an_im
     let name = format!("{}/attested/app:1", registry.address());
     let secret = "not-for-everybody";
     let build = ["build", "--platform", "linux/amd64,linux/arm64", "-t", &name, "--push", "--build-arg"];
-    let of = |mode: &str| [&build[..], &[&format!("TOKEN={secret}"), "--provenance", mode, &dir]].concat().join("\0");
+    let argument = format!("TOKEN={secret}");
     let run = |mode: &str| {
-        let line = of(mode).replace("--provenance\0", "--provenance=");
-        archipel.ok(line.split('\0'));
+        archipel.ok([&build[..], &[&argument, "--provenance", mode, &dir]].concat());
         raw(&archipel, &name)
     };
     let index = run("mode=min");

@@ -17,7 +17,7 @@ use crate::image::BaseLayer;
 use crate::parts::{Blob, Parts};
 use crate::progress::Work;
 use crate::request::{Compression, ImageOptions};
-use crate::{Engine, Error, Request};
+use crate::{Engine, Error, Request, provenance};
 
 /// An image that is ready to go somewhere: config and manifests are in the store.
 #[derive(Clone, Debug)]
@@ -103,7 +103,9 @@ impl Engine {
         if let (Some(names), Some(provenance)) = (attested, &request.provenance) {
             for (result, member) in results.iter().zip(&members) {
                 let about = &member.manifest;
-                let statement = provenance.statement(request, names, &result.platform, about, &result.materials);
+                let predicate = provenance.predicate(request, &result.materials);
+                let subjects = provenance::image_subjects(names, &result.platform, about);
+                let statement = provenance.statement(&subjects, &predicate).to_string().into_bytes();
                 let attestation = attest(about, provenance.predicate_type(), statement);
                 for (descriptor, bytes) in attestation.blobs {
                     let (file, digest) = (Some(self.store.blobs().path(&descriptor.digest)), descriptor.digest.clone());

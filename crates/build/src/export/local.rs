@@ -44,7 +44,7 @@ pub(super) fn write(dest: &Path, roots: &[Root], epoch: Option<i64>, work: &Work
             None => (top.try_clone().map_err(Error::io(dest.display().to_string()))?, dest.to_owned()),
         };
         let mut copy = Copy::new(epoch, work);
-        copy.tree(root.files.path(), &to, &shown)?;
+        copy.tree(root.path(), &to, &shown)?;
         if let (Some(_), Some(epoch)) = (&root.place, epoch) {
             let time = Timespec { tv_sec: epoch, tv_nsec: 0 };
             futimens(&to, &both(time)).map_err(|e| failed(&shown, e))?;

@@ -10,7 +10,7 @@ use archipel_store::SnapshotId;
 
 use super::image::Image;
 use super::{docker_archive, local, metadata, oci_layout, rootfs, tar};
-use crate::engine::warn;
+use crate::engine::{now, warn};
 use crate::exec::blocking;
 use crate::image::{BaseImage, BaseLayer};
 use crate::progress::Work;
@@ -105,10 +105,8 @@ impl Engine {
             [Output::Image { push: false, names: Vec::new(), by_digest: false, options: ImageOptions::default() }];
         let outputs = if request.outputs.is_empty() { &kept } else { request.outputs.as_slice() };
         let mut all_names = Vec::new();
-        let of_files =
-            |output: &&Output| matches!(output, Output::Local { .. } | Output::Tar { .. } | Output::Docker { .. });
-        if request.provenance.is_some() && outputs.iter().any(|output| of_files(&output)) {
-            warn(sink, "provenance is written to images and OCI layouts only");
+        if request.provenance.is_some() && outputs.iter().any(|output| matches!(output, Output::Docker { .. })) {
+            warn(sink, "an archive for docker has no place for provenance: it goes without");
         }
         for output in outputs {
             let names = match output {
@@ -265,15 +263,24 @@ impl Engine {
                 Some(base) => self.unpack(base, images.sink, images.steps).await?,
                 None => None,
             };
-            let place = split.then(|| result.platform.file_name());
-            roots.push((place, result.top.clone().or(base)));
+            let name = result.platform.file_name();
+            let statement = images.request.provenance.as_ref().map(|provenance| rootfs::Statement {
+                name: match split || images.results.len() == 1 {
+                    true => "provenance.json".into(),
+                    false => format!("provenance.{name}.json"),
+                },
+                predicate: provenance.predicate(images.request, &result.materials),
+                provenance: provenance.clone(),
+            });
+            let (place, snapshot) = (split.then_some(name), result.top.clone().or(base));
+            roots.push(rootfs::Wanted { place, snapshot, statement });
         }
         let work = images.work(if folder { "exporting files" } else { "exporting to a tar" });
         let epoch = epoch.or(images.epoch).map(|epoch| epoch.0);
         let (store, dest, told) = (self.store.clone(), dest.map(Path::to_owned), work.clone());
         let sink = images.sink.clone();
         let written = blocking(move || {
-            let roots = rootfs::open(&store, roots)?;
+            let roots = rootfs::open(&store, roots, epoch.unwrap_or_else(now))?;
             match (dest, folder) {
                 (Some(dest), true) => local::write(&dest, &roots, epoch, &told, &sink),
                 (None, true) => Err(Error::Request("type=local needs dest=FOLDER".into())),

@@ -1,19 +1,105 @@
-//! The files of a build's platforms, to be read as they would be seen in a container.
+//! The files of a build's platforms, to be read as they would be seen in a container; where they are attested, with the statement
+//! about them as one file more.
 
-use archipel_store::{SnapshotId, Store, View};
+use std::io::Write as _;
+use std::path::Path;
+
+use archipel_oci::Hasher;
+use archipel_store::{Draft, SnapshotId, Store, Tree, View as Merged};
+use rustix::fs::{FileType, Mode, OFlags, Timespec, openat};
+use serde_json::Value;
 
 use crate::Error;
+use crate::provenance::{self, Provenance};
+use crate::tree::{Destination, Ownership, Selection, View, select};
+
+/// What is wanted of one platform.
+pub(super) struct Wanted {
+    /// The folder that its files get where each platform has one.
+    pub(super) place: Option<String>,
+    pub(super) snapshot: Option<SnapshotId>,
+    pub(super) statement: Option<Statement>,
+}
+
+/// A statement that is to lie with the files that it is about.
+pub(super) struct Statement {
+    /// Its file.
+    pub(super) name: String,
+    pub(super) provenance: Provenance,
+    pub(super) predicate: Value,
+}
 
 /// The files of one platform. What they are mounted on goes with the value.
 #[derive(Debug)]
 pub(super) struct Root {
-    /// The folder that they get where there are several platforms.
     pub(super) place: Option<String>,
-    pub(super) files: View,
+    files: Files,
 }
 
-/// Opens merged views of snapshots. An image without any layer is an empty folder.
-pub(super) fn open(store: &Store, roots: Vec<(Option<String>, Option<SnapshotId>)>) -> Result<Vec<Root>, Error> {
-    let open = |(place, snapshot): (_, Option<SnapshotId>)| Ok(Root { place, files: store.view(snapshot.as_ref())? });
+#[derive(Debug)]
+enum Files {
+    Merged(Merged),
+    /// A draft on top, which is thrown away. The tree is unmounted before.
+    Drafted(Tree, #[expect(dead_code, reason = "it is what the tree is mounted on")] Draft),
+}
+
+impl Root {
+    /// Where the files are.
+    pub(super) fn path(&self) -> &Path {
+        match &self.files {
+            Files::Merged(view) => view.path(),
+            Files::Drafted(tree, _) => tree.path(),
+        }
+    }
+}
+
+/// Opens merged views of snapshots. An image without any layer is an empty folder. `time`: of the statements.
+pub(super) fn open(store: &Store, roots: Vec<Wanted>, time: i64) -> Result<Vec<Root>, Error> {
+    let open = |wanted: Wanted| {
+        let files = match &wanted.statement {
+            None => Files::Merged(store.view(wanted.snapshot.as_ref())?),
+            Some(statement) => {
+                let draft = store.draft(wanted.snapshot.as_ref())?;
+                let tree = draft.mount()?;
+                statement.write(tree.path(), time)?;
+                Files::Drafted(tree, draft)
+            }
+        };
+        Ok(Root { place: wanted.place, files })
+    };
     roots.into_iter().map(open).collect()
+}
+
+impl Statement {
+    /// Writes it into the files, about all of them.
+    fn write(&self, files: &Path, time: i64) -> Result<(), Error> {
+        let statement = self.provenance.statement(&subjects(files)?, &self.predicate);
+        let text = format!("{statement:#}\n");
+        let mut destination = Destination::open(files, Ownership::default(), time)?;
+        let time = Timespec { tv_sec: time, tv_nsec: 0 };
+        destination
+            .create(Path::new(&self.name), 0o600, (0, 0), time, |file| file.write_all(text.as_bytes()))
+            .map_err(|source| Error::Io { what: format!("write {} into the result", self.name), source })?;
+        destination.finish()
+    }
+}
+
+/// Every file and its digest.
+fn subjects(files: &Path) -> Result<Vec<Value>, Error> {
+    let view = View::open(files, None, true)?;
+    let mut subjects = Vec::new();
+    for found in select(&view, "/", &Selection::default())? {
+        found.visit(&view, &mut |entry| {
+            if FileType::from_raw_mode(entry.stat.st_mode).is_file() {
+                let told = || Error::io(format!("read {}", entry.path.display()));
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                let fd = openat(entry.dir, entry.name, flags, Mode::empty()).map_err(|e| told()(e.into()))?;
+                let mut hasher = Hasher::default();
+                std::io::copy(&mut std::fs::File::from(fd), &mut hasher).map_err(told())?;
+                subjects.push(provenance::subject(&entry.path.display().to_string(), &hasher.finish()));
+            }
+            Ok(())
+        })?;
+    }
+    Ok(subjects)
 }

@@ -25,7 +25,7 @@ pub(super) fn write(dest: Option<&Path>, roots: &[Root], epoch: Option<i64>, wor
             }
             None => String::new(),
         };
-        write_tree(root.files.path(), prefix.as_bytes(), Form::Files, epoch, &mut tar)?;
+        write_tree(root.path(), prefix.as_bytes(), Form::Files, epoch, &mut tar)?;
     }
     tar.finish().map_err(failed)?.to.finish()
 }
