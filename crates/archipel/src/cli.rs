@@ -186,7 +186,7 @@ mod tests {
     fn commands_that_there_are_not() {
         for (surface, text, message) in [
             (Surface::Archipel, "archipel buid .", "'build'"),
-            (Surface::Archipel, "archipel save x", "no command `save`: it is not supported yet"),
+            (Surface::Archipel, "archipel commit x", "no command `commit`: it is not supported yet"),
             (Surface::Docker, "docker ps", "no command `ps`: it is not supported yet"),
             (Surface::Docker, "docker buildx bake", "no command `bake`: it is not supported yet"),
             (Surface::Docker, "docker swarm init", "docker's daemons"),

@@ -5,8 +5,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 /// What a command would need that is not there.
 const WHY: &[(&[&str], &str)] = &[
     (
-        &["commit", "export", "history", "import", "load", "save"],
-        "it is not supported yet; `archipel copy` brings images to and from archives and folders",
+        &["commit", "export", "history", "import"],
+        "it is not supported yet; `save` and `load` bring images to and from archives, `build --output` files",
     ),
     (
         &[

@@ -116,6 +116,16 @@ impl Layout {
         self.index.manifests.iter().find(named).cloned()
     }
 
+    /// All entries, with the whole names that they have.
+    pub(crate) fn named(&self) -> Vec<(Option<Reference>, Descriptor)> {
+        let name = |d: &Descriptor| {
+            // Where only the other annotation is, it may be a whole name too, and not just a tag.
+            let other = d.annotations.get(REF_NAME).filter(|name| name.contains([':', '/']));
+            d.annotations.get(IMAGE_NAME).or(other)?.parse().ok()
+        };
+        self.index.manifests.iter().map(|d| (name(d), d.clone())).collect()
+    }
+
     /// Where a blob should be.
     pub(crate) fn path(&self, digest: &Digest) -> PathBuf {
         blob_path(&self.path, digest)

@@ -40,6 +40,7 @@ mod provenance;
 mod pull;
 mod push;
 mod request;
+mod saved;
 mod schedule;
 mod source;
 mod spool;
@@ -63,4 +64,5 @@ pub use pull::{Pull, Pulled};
 pub use request::{
     Compression, Context, Dockerfile, ImageOptions, Output, Request, Secret, SecretSource, SourceDateEpoch,
 };
+pub use saved::Loaded;
 pub use transfer::Location;

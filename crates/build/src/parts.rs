@@ -86,6 +86,12 @@ impl Parts {
         }
     }
 
+    /// Adds all of another image.
+    pub(crate) fn join(&mut self, other: Self) {
+        other.manifests.into_iter().for_each(|raw| self.add_manifest(raw));
+        self.blobs.extend(other.blobs);
+    }
+
     fn add_blobs(&mut self, manifest: &Manifest, place: &impl Fn(Descriptor) -> Blob) {
         for descriptor in blobs_of(manifest) {
             self.blobs.entry(descriptor.digest.clone()).or_insert_with(|| place(descriptor.clone()));

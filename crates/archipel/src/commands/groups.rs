@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{Command, build, du, images, info, inspect, prune, pull, push, rmi, run, tag};
+use super::{Command, build, du, images, info, inspect, load, prune, pull, push, rmi, run, save, tag};
 
 /// `docker image`.
 #[derive(Debug, Subcommand)]
@@ -15,6 +15,8 @@ pub(crate) enum Image {
     Push(push::Args),
     #[command(visible_alias = "remove")]
     Rm(rmi::Args),
+    Save(save::Args),
+    Load(load::Args),
     Tag(tag::Args),
 }
 
@@ -48,6 +50,8 @@ impl From<Image> for Command {
             Image::Pull(args) => Self::Pull(args),
             Image::Push(args) => Self::Push(args),
             Image::Rm(args) => Self::Rmi(args),
+            Image::Save(args) => Self::Save(args),
+            Image::Load(args) => Self::Load(args),
             Image::Tag(args) => Self::Tag(args),
         }
     }

@@ -23,6 +23,7 @@ mod index;
 mod info;
 mod inspect;
 mod lists;
+mod load;
 mod login;
 mod logout;
 mod machine;
@@ -35,6 +36,7 @@ mod push;
 mod registry;
 mod rmi;
 mod run;
+mod save;
 mod shared;
 mod tag;
 mod version;
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     Tag(tag::Args),
     Rmi(rmi::Args),
+    Save(save::Args),
+    Load(load::Args),
     /// Put images for several platforms under one name, at a registry
     #[command(subcommand)]
     Index(index::Command),
@@ -97,6 +101,7 @@ pub(crate) const OF_DOCKER: &[&str] = &[
     "images",
     "info",
     "inspect",
+    "load",
     "login",
     "logout",
     "manifest",
@@ -104,6 +109,7 @@ pub(crate) const OF_DOCKER: &[&str] = &[
     "push",
     "rmi",
     "run",
+    "save",
     "system",
     "tag",
     "version",
@@ -127,7 +133,7 @@ impl Command {
         match self {
             Self::Build(args) => args.builds(),
             Self::Ci(command) => command.runs(),
-            Self::Run(_) | Self::Prune(_) | Self::Du(_) => true,
+            Self::Run(_) | Self::Prune(_) | Self::Du(_) | Self::Load(_) => true,
             _ => false,
         }
     }
@@ -149,6 +155,8 @@ impl Command {
             Self::Inspect(args) => inspect::run(&args, surface, environment),
             Self::Tag(args) => tag::run(&args, environment),
             Self::Rmi(args) => rmi::run(&args, environment),
+            Self::Save(args) => save::run(args, environment),
+            Self::Load(args) => load::run(args, environment),
             Self::Index(command) => index::run(command, environment),
             Self::Login(args) => login::run(args, environment),
             Self::Logout(args) => logout::run(&args, environment),

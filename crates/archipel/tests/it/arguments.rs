@@ -28,6 +28,8 @@ fn help() {
                 its registry has it
       tag       Give an image another name
       rmi       Remove images by name or id. What no other image needs is given back by `archipel prune`
+      save      Write images of the store into one archive, for `load` and `docker load`
+      load      Read the images of an archive that `save`, `docker save` or a build wrote
       index     Put images for several platforms under one name, at a registry
       login     Log in to a registry, and keep the credentials where docker keeps them
       logout    Forget the credentials for a registry

@@ -13,5 +13,7 @@ mod rootfs;
 mod tar;
 mod terms;
 
+pub(crate) use docker_archive::{Saved, document};
+pub(crate) use oci_layout::OciLayout;
 pub use output::UNNAMED;
-pub(crate) use output::{PlatformResult, ResultLayer};
+pub(crate) use output::{PlatformResult, ResultLayer, unnamed};

@@ -13,20 +13,24 @@ use crate::parts::Parts;
 use crate::progress::Work;
 
 /// A layout to be written.
-pub(super) struct OciLayout {
+pub(crate) struct OciLayout {
     parts: Parts,
     entries: Vec<Descriptor>,
     client: Client,
 }
 
 impl OciLayout {
+    pub(crate) fn of(parts: Parts, entries: Vec<Descriptor>, client: &Client) -> Self {
+        Self { parts, entries, client: client.clone() }
+    }
+
     pub(super) fn new(image: &Image, parts: Parts, names: &[Reference], client: &Client) -> Self {
         let names: Vec<Name> = names.iter().map(Name::of).collect();
         let mut entries = layout::entries(&image.top, &names);
         for entry in &mut entries {
             entry.annotations.extend(image.notes.clone());
         }
-        Self { parts, entries, client: client.clone() }
+        Self::of(parts, entries, client)
     }
 
     pub(super) fn write_folder(self, folder: &Path, work: &Work) -> Result<(), Error> {
@@ -34,7 +38,7 @@ impl OciLayout {
     }
 
     /// Writes a tar, with further files in it. The same image is the same tar: there is no time in it.
-    pub(super) fn write_tar(self, dest: Option<&Path>, more: &[(&str, Vec<u8>)], work: &Work) -> Result<(), Error> {
+    pub(crate) fn write_tar(self, dest: Option<&Path>, more: &[(&str, Vec<u8>)], work: &Work) -> Result<(), Error> {
         let mut tar = Archive { tar: tar::Builder::new(Whole::create_or_stdout(dest)?) };
         tar.folder("blobs/")?;
         tar.folder("blobs/sha256/")?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use archipel_oci::{ImageConfig, Platform, Reference};
+use archipel_oci::{Digest, ImageConfig, Platform, Reference};
 use archipel_store::SnapshotId;
 
 use super::image::Image;
@@ -170,7 +170,7 @@ impl Engine {
             work.finish(pushed)?;
         } else {
             // Whoever builds an image to keep it may run it where its bases cannot be had.
-            let unnamed = [unnamed(image)?];
+            let unnamed = [unnamed(image.top.digest())?];
             let (names, what) = match names.is_empty() {
                 true => (&unnamed[..], "keeping the image".to_owned()),
                 false => (names, format!("naming {shown}")),
@@ -293,9 +293,9 @@ impl Engine {
 }
 
 /// What the store calls an image that has no name.
-fn unnamed(image: &Image) -> Result<Reference, Error> {
+pub(crate) fn unnamed(digest: &Digest) -> Result<Reference, Error> {
     let repository: Reference = UNNAMED.parse().map_err(|e| Error::Request(format!("{e}")))?;
-    Ok(repository.with_digest(image.top.digest().clone()))
+    Ok(repository.with_digest(digest.clone()))
 }
 
 /// Names in full and each once. A tag cannot be given to what has a digest already.
