@@ -60,6 +60,8 @@ fn one_link_is_enough() {
       tag        Give an image another name
       rmi        Remove images by name or id. What no other image needs is given back by `archipel
                  prune`
+      save       Write images of the store into one archive, for `load` and `docker load`
+      load       Read the images of an archive that `save`, `docker save` or a build wrote
       login      Log in to a registry, and keep the credentials where docker keeps them
       logout     Forget the credentials for a registry
       info       Show the version, where things are kept, and what this machine can run
