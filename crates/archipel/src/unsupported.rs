@@ -5,7 +5,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 /// What a command would need that is not there.
 const WHY: &[(&[&str], &str)] = &[
     (
-        &["commit", "export", "history", "import"],
+        &["commit", "export", "import"],
         "it is not supported yet; `save` and `load` bring images to and from archives, `build --output` files",
     ),
     (

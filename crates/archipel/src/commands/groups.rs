@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{Command, build, du, images, info, inspect, load, prune, pull, push, rmi, run, save, tag};
+use super::{Command, build, du, history, images, info, inspect, load, prune, pull, push, rmi, run, save, tag};
 
 /// `docker image`.
 #[derive(Debug, Subcommand)]
@@ -11,6 +11,7 @@ pub(crate) enum Image {
     #[command(visible_alias = "list")]
     Ls(images::Args),
     Inspect(inspect::Args),
+    History(history::Args),
     Pull(pull::Args),
     Push(push::Args),
     #[command(visible_alias = "remove")]
@@ -47,6 +48,7 @@ impl From<Image> for Command {
             Image::Build(args) => Self::Build(args),
             Image::Ls(args) => Self::Images(args),
             Image::Inspect(args) => Self::Inspect(args),
+            Image::History(args) => Self::History(args),
             Image::Pull(args) => Self::Pull(args),
             Image::Push(args) => Self::Push(args),
             Image::Rm(args) => Self::Rmi(args),

@@ -17,6 +17,7 @@ mod doctor;
 mod du;
 mod embedded;
 mod groups;
+mod history;
 mod images;
 mod imagetools;
 mod index;
@@ -54,6 +55,7 @@ pub(crate) enum Command {
     Copy(copy::Args),
     Images(images::Args),
     Inspect(inspect::Args),
+    History(history::Args),
     Tag(tag::Args),
     Rmi(rmi::Args),
     Save(save::Args),
@@ -97,6 +99,7 @@ pub(crate) const OF_DOCKER: &[&str] = &[
     "builder",
     "buildx",
     "container",
+    "history",
     "image",
     "images",
     "info",
@@ -153,6 +156,7 @@ impl Command {
             Self::Copy(args) => copy::run(args, environment),
             Self::Images(args) => images::run(&args, environment),
             Self::Inspect(args) => inspect::run(&args, surface, environment),
+            Self::History(args) => history::run(&args, environment),
             Self::Tag(args) => tag::run(&args, environment),
             Self::Rmi(args) => rmi::run(&args, environment),
             Self::Save(args) => save::run(args, environment),

@@ -7,18 +7,27 @@ use serde_json::{Map, Value, json};
 use super::shared;
 use crate::errors::Error;
 
-/// The object of an image. Of several platforms the one that was asked for, else the machine's, else the first.
-pub(super) fn image(store: &Store, text: &str, platform: Option<&Platform>) -> Result<Value, Error> {
+/// An image for one platform: the one that was asked for, else the machine's, else the first.
+pub(super) fn of_platform(
+    store: &Store,
+    text: &str,
+    platform: Option<&Platform>,
+) -> Result<(Image, Manifest, ImageConfig), Error> {
     let found = shared::stored_images(store, text)?;
-    let Some(first) = found.first() else { return Err(Error::NoImage(text.to_owned())) };
-    let damaged = || Error::Usage(format!("{} is here only in part: pull it again", shared::familiar(first)));
+    let Some(first) = found.into_iter().next() else { return Err(Error::NoImage(text.to_owned())) };
+    match variant(store, &first.descriptor, platform)? {
+        Some((manifest, config)) => Ok((first, manifest, config)),
+        None => Err(Error::Usage(match platform {
+            Some(platform) => format!("{} is not here for {platform}", shared::familiar(&first)),
+            None => format!("{} is here only in part: pull it again", shared::familiar(&first)),
+        })),
+    }
+}
+
+/// The object of an image, for the platform as in [`of_platform`].
+pub(super) fn image(store: &Store, text: &str, platform: Option<&Platform>) -> Result<Value, Error> {
+    let (first, manifest, config) = of_platform(store, text, platform)?;
     let top = &first.descriptor;
-    let Some((manifest, config)) = variant(store, top, platform)? else {
-        return Err(match platform {
-            Some(platform) => Error::Usage(format!("{} is not here for {platform}", shared::familiar(first))),
-            None => damaged(),
-        });
-    };
     let mut names = with_id(store, top)?;
     names.retain(|name| !shared::is_unnamed(name));
     let tags: Vec<String> =

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// One line of a process's output as it may stand in a live view: without escape sequences and control characters, and
 /// with what a carriage return left last.
-pub(super) fn visible(line: &[u8]) -> String {
+pub(crate) fn visible(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let text = text.trim_end_matches('\r');
     let last = text.rsplit('\r').next().unwrap_or_default();
@@ -46,6 +46,24 @@ pub(crate) fn seconds(time: Duration) -> String {
     match whole / 3600 {
         0 => format!("{}m {:02}s", whole / 60, whole % 60),
         hours => format!("{hours}h {:02}m", whole / 60 % 60),
+    }
+}
+
+/// How long ago something was, in docker's words: the largest unit that it fills.
+pub(crate) fn age(seconds: u64) -> String {
+    let (minute, hour, day) = (60, 3600, 24 * 3600);
+    match seconds {
+        0 => "Less than a second".into(),
+        1 => "1 second".into(),
+        s if s < minute => format!("{s} seconds"),
+        s if s < 2 * minute => "About a minute".into(),
+        s if s < hour => format!("{} minutes", s / minute),
+        s if s < 2 * hour => "About an hour".into(),
+        s if s < 2 * day => format!("{} hours", s / hour),
+        s if s < 14 * day => format!("{} days", s / day),
+        s if s < 60 * day => format!("{} weeks", s / (7 * day)),
+        s if s < 730 * day => format!("{} months", s / (30 * day)),
+        s => format!("{} years", s / (365 * day)),
     }
 }
 
@@ -111,6 +129,23 @@ mod tests {
         assert_eq!(visible(b"\x1b[31mred\x1b[0m\x1b]0;title\x07!\x1b]8;;x\x1b\\link\r"), "red!link");
         assert_eq!(visible(b"10%\r20%\r30%"), "30%");
         assert_eq!(visible(b"a\tb\x08\x07\xff"), "a    b\u{fffd}");
+    }
+
+    #[test]
+    fn ages() {
+        for (seconds, shown) in [
+            (0, "Less than a second"),
+            (59, "59 seconds"),
+            (60, "About a minute"),
+            (7199, "About an hour"),
+            (86_400, "24 hours"),
+            (172_800, "2 days"),
+            (1_209_600, "2 weeks"),
+            (5_184_000, "2 months"),
+            (63_072_000, "2 years"),
+        ] {
+            assert_eq!(age(seconds), shown);
+        }
     }
 
     #[test]

@@ -57,6 +57,7 @@ fn one_link_is_enough() {
       images     List the images that are here
       inspect    Show which platforms images have. One of the store is shown as it is there, any other
                  as its registry has it
+      history    Show the steps that made an image, the last one first
       tag        Give an image another name
       rmi        Remove images by name or id. What no other image needs is given back by `archipel
                  prune`

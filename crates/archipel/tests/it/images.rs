@@ -1,6 +1,6 @@
 //! What is in the store: listed, named, removed.
 
-use archipel_testkit::OwnRegistry;
+use archipel_testkit::{OwnRegistry, requires};
 
 use crate::util::{archipel, image, publish, transcript};
 
@@ -101,4 +101,30 @@ fn needs_userns_what_is_not_needed_is_given_back() {
     assert_eq!(used()["blobs"], 0);
     let shown = archipel.ok(["du"]);
     assert!(shown.starts_with("WHAT ") && shown.ends_with("\n0 names of images\n"), "{shown}");
+}
+
+#[test]
+fn needs_userns_the_steps_of_an_image_read_well() {
+    requires!(userns);
+    let archipel = archipel();
+    let dockerfile =
+        "FROM scratch\nENV A=b\nCOPY Dockerfile /a/rather/long/path/so/that/it/is/cut\nCMD [\"x\", \"y\"]\n";
+    let dir = archipel.home.context("c", [("Dockerfile", dockerfile)]).display().to_string();
+    archipel.ok(["build", "-q", "-t", "h.example/a:1", &dir]);
+    let run = |args: &[&str]| transcript(&archipel, &archipel.run(args));
+    insta::assert_snapshot!(run(&["history", "--format", "{{.CreatedBy}} | {{.Comment}}", "h.example/a:1"]), @r#"
+    $ archipel history --format {{.CreatedBy}} | {{.Comment}} h.example/a:1
+    CMD ["x" "y"] | buildkit.dockerfile.v0
+    COPY Dockerfile /a/rather/long/path/so/that/… | buildkit.dockerfile.v0
+    ENV A=b | buildkit.dockerfile.v0
+    [exit 0]
+    "#);
+    let whole = archipel.ok(["history", "--no-trunc", "--format", "json", "h.example/a:1"]);
+    assert!(whole.contains("COPY Dockerfile /a/rather/long/path/so/that/it/is/cut # buildkit"), "{whole}");
+    let table = archipel.ok(["history", "h.example/a:1"]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(
+        lines[0].starts_with("IMAGE") && lines[1].contains(" ago ") && lines[2].starts_with("<missing>"),
+        "{table}"
+    );
 }
