@@ -7,10 +7,10 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use archipel_oci::{Descriptor, DiffId, Digest, Document, Manifest, RawManifest, Reference, media_type};
-use archipel_store::{Compression, LayerOptions};
+use archipel_store::{Compression, LayerOptions, SnapshotId};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::warn;
@@ -36,8 +36,6 @@ pub enum CacheLocation {
     Registry(Reference),
     /// `type=local,dest=...` and `src=...`
     Local(PathBuf),
-    /// `type=inline`: the image itself. It is read by the image's reference, so it is no place to read from.
-    Inline,
 }
 
 /// `--cache-to`.
@@ -75,34 +73,57 @@ impl CacheLocation {
 
 impl Executor {
     /// A step that the local cache does not have and one of the caches elsewhere does. It is brought here. A cache that cannot
-    /// be asked is told and no reason to fail: the step can be done.
+    /// be asked, or whose content is damaged or gone, is told and no reason to fail: the step can be done.
     pub(crate) async fn imported(&self, key: &Digest, root: &Root) -> Result<Option<Record>, Error> {
-        for location in &self.request.cache_from {
-            let found = match self.engine.cached_in(location, key).await {
-                Ok(found) => found,
+        for (n, location) in self.request.cache_from.iter().enumerate() {
+            if self.lost_caches.lock().unwrap_or_else(PoisonError::into_inner).contains(&n) {
+                continue;
+            }
+            let told = match self.engine.cached_in(location, key).await {
+                Ok(None) => continue,
+                Ok(Some((step, layer))) => {
+                    let parent = self.materialize(root).await?;
+                    self.unpack_step(key, parent, step.record, step.diff_id, layer).await
+                }
+                Err(e) => Err(e),
+            };
+            match told {
+                Ok(record) => return Ok(Some(record)),
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
                 Err(e) => {
+                    // What is away now is away for the steps that follow: once is enough to wait and to be told.
+                    self.lost_caches.lock().unwrap_or_else(PoisonError::into_inner).insert(n);
                     warn(&self.sink.0, format!("the cache {location} cannot be read: {e}"));
-                    None
                 }
-            };
-            if let Some((step, layer)) = found {
-                return self.unpack_step(key, root, step.record, step.diff_id, layer).await.map(Some);
             }
         }
         let known = self.inline.get_or_init(|| self.inline_caches()).await;
         let Some(inline::Found { reference, record, diff_id, layer }) = known.get(key).cloned() else {
             return Ok(None);
         };
-        self.engine.fetch(&reference, &layer, &|_| {}).await?;
-        self.unpack_step(key, root, record, diff_id, layer).await.map(Some)
+        let parent = self.materialize(root).await?;
+        let brought = async {
+            self.engine.fetch(&reference, &layer, &|_| {}).await?;
+            self.unpack_step(key, parent, record, diff_id, layer).await
+        };
+        match brought.await {
+            Ok(record) => Ok(Some(record)),
+            Err(Error::Interrupted) => Err(Error::Interrupted),
+            Err(e) => {
+                warn(&self.sink.0, format!("the cache {} cannot be read: {e}", reference.familiar()));
+                Ok(None)
+            }
+        }
     }
 
     /// What the images among the caches say of their layers. One that cannot be read is told.
     async fn inline_caches(&self) -> inline::Known {
         let mut known = inline::Known::new();
-        for location in &self.request.cache_from {
+        for (n, location) in self.request.cache_from.iter().enumerate() {
             let CacheLocation::Registry(reference) = location else { continue };
+            if self.lost_caches.lock().unwrap_or_else(PoisonError::into_inner).contains(&n) {
+                continue;
+            }
             if let Err(e) = self.engine.inline_steps(reference, &mut known).await {
                 warn(&self.sink.0, format!("the cache {location} cannot be read: {e}"));
             }
@@ -113,12 +134,11 @@ impl Executor {
     async fn unpack_step(
         &self,
         key: &Digest,
-        root: &Root,
+        parent: Option<SnapshotId>,
         record: Record,
         diff_id: DiffId,
         layer: Descriptor,
     ) -> Result<Record, Error> {
-        let parent = self.materialize(root).await?;
         let (store, snapshot) = (self.engine.store.clone(), record.snapshot(key));
         blocking(move || store.unpack_as(&layer, &diff_id, parent.as_ref(), &snapshot)).await?;
         Ok(record)
@@ -141,7 +161,6 @@ impl Engine {
                 self.fetch(&reference, &layer, &|_| {}).await?;
                 (raw, bytes)
             }
-            CacheLocation::Inline => return Ok(None),
             CacheLocation::Local(folder) => {
                 let (folder, key, store) = (folder.clone(), key.clone(), self.store.clone());
                 let found = blocking(move || {
@@ -181,9 +200,7 @@ impl Engine {
         sink: &Sink,
         steps: &Steps,
     ) -> Result<(), Error> {
-        // An inline one was written with the image.
-        let elsewhere = |export: &&CacheExport| export.location != CacheLocation::Inline;
-        for export in executor.request.cache_to.iter().filter(elsewhere) {
+        for export in &executor.request.cache_to {
             let work = Work::start(sink, steps, format!("exporting cache to {}", export.location), Vec::new());
             let written = self.write_cache(executor, export, results, &work).await;
             match work.finish(written) {
@@ -211,7 +228,6 @@ impl Engine {
             let output = executor.output(id)?.clone();
             let (parts, key) = self.artifact(output).await?;
             match &export.location {
-                CacheLocation::Inline => {}
                 CacheLocation::Registry(reference) => {
                     let name = CacheLocation::reference(reference, &key)?;
                     self.publish(&parts, &[name], work).await?;
@@ -268,7 +284,6 @@ impl std::fmt::Display for CacheLocation {
         match self {
             Self::Registry(reference) => f.write_str(&reference.familiar()),
             Self::Local(folder) => write!(f, "{}", folder.display()),
-            Self::Inline => f.write_str("inline"),
         }
     }
 }

@@ -128,6 +128,8 @@ impl Engine {
             now: planned.epoch.map_or_else(now, |epoch| epoch.0),
             epoch: planned.epoch,
             inline: tokio::sync::OnceCell::new(),
+            fresh_caches: tokio::sync::Mutex::default(),
+            lost_caches: Mutex::default(),
             request: Arc::new(request),
         });
         let outer = self.cancel.clone();

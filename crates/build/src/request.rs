@@ -35,7 +35,9 @@ pub struct Request {
     pub no_cache_filter: Vec<String>,
     /// `--cache-from`: where else steps may be found.
     pub cache_from: Vec<CacheLocation>,
-    /// `--cache-to`: where steps are written to.
+    /// `--cache-to type=inline`: the image says which steps its layers are.
+    pub inline_cache: bool,
+    /// `--cache-to`: where else steps are written to.
     pub cache_to: Vec<CacheExport>,
     /// `--provenance`.
     pub provenance: Option<Provenance>,
@@ -79,6 +81,7 @@ impl Request {
             no_cache: false,
             no_cache_filter: Vec::new(),
             cache_from: Vec::new(),
+            inline_cache: false,
             cache_to: Vec::new(),
             provenance: None,
             pull: false,
@@ -115,7 +118,7 @@ impl Request {
     pub(crate) fn keeps_inline_cache(&self) -> bool {
         let argument = self.build_args.iter().rev().find(|(name, _)| name == "BUILDKIT_INLINE_CACHE");
         argument.is_some_and(|(_, value)| matches!(value.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True"))
-            || self.cache_to.iter().any(|export| export.location == CacheLocation::Inline)
+            || self.inline_cache
     }
 
     /// A `--build-context` and its name as it was given. Names are compared without case, and as references where they are some.

@@ -102,7 +102,8 @@ impl Inside {
         fstat(self.dir(real)?)
     }
 
-    /// Makes a resolved path, and the folders on the way, where it is not there. Returns what was made, outermost first.
+    /// Makes a resolved path, and the folders on the way, where it is not there. Returns what was made, outermost first. Another
+    /// process may make the same at the same time, where both have a folder mounted.
     pub(crate) fn make(&self, real: &Path, kind: Kind) -> Result<Vec<PathBuf>, Errno> {
         let mut made = Vec::new();
         let mut here = PathBuf::new();
@@ -113,13 +114,17 @@ impl Inside {
             if self.exists(&here) {
                 continue;
             }
-            if n + 1 == last && kind == Kind::File {
+            let result = if n + 1 == last && kind == Kind::File {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-                rustix::fs::openat(&dir, part.as_os_str(), flags, Mode::from_raw_mode(0o644))?;
+                rustix::fs::openat(&dir, part.as_os_str(), flags, Mode::from_raw_mode(0o644)).map(drop)
             } else {
-                mkdirat(&dir, part.as_os_str(), Mode::from_raw_mode(0o755))?;
+                mkdirat(&dir, part.as_os_str(), Mode::from_raw_mode(0o755))
+            };
+            match result {
+                Ok(()) => made.push(here.clone()),
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(e),
             }
-            made.push(here.clone());
         }
         Ok(made)
     }

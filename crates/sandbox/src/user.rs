@@ -77,6 +77,35 @@ pub fn resolve(spec: &str, passwd: Option<&[u8]>, group: Option<&[u8]>) -> Resul
     Ok(User { uid, gid: primary, groups: all, home })
 }
 
+/// The ids that files get for a `user[:group]`, which are not those that a process gets: a number is an id whatever is listed, and
+/// alone stands for the group too; a name that is not listed is 0, or for a group leaves the user's (BuildKit's `--chown`).
+///
+/// # Errors
+/// A number that is none of a user or group.
+pub fn owner(spec: &str, passwd: Option<&[u8]>, group: Option<&[u8]>) -> Result<(u32, u32), UserError> {
+    let id = |text: &str| match text {
+        "root" => Ok(Some(0)),
+        _ => match text.parse::<u32>() {
+            Ok(number) if number > MAX_ID => Err(UserError::Range(text.into())),
+            number => Ok(number.ok()),
+        },
+    };
+    let (user, group_name) = spec.split_once(':').unwrap_or((spec, ""));
+    let (uid, mut gid) = match id(user)? {
+        Some(number) => (number, number),
+        None => {
+            let passwd = String::from_utf8_lossy(passwd.unwrap_or_default());
+            accounts(&passwd).find(|a| a.name == user).map_or((0, 0), |a| (a.uid, a.gid))
+        }
+    };
+    if !group_name.is_empty() {
+        let file = String::from_utf8_lossy(group.unwrap_or_default());
+        let listed = || groups(&file).find(|g| g.0 == group_name).map(|g| g.1);
+        gid = id(group_name)?.or_else(listed).unwrap_or(gid);
+    }
+    Ok((uid, gid))
+}
+
 /// The first name of a user id.
 pub(crate) fn name_of(uid: u32, passwd: &[u8]) -> Option<String> {
     let passwd = String::from_utf8_lossy(passwd);
@@ -105,6 +134,26 @@ mod tests {
 
     const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\ndockerio:x:1001:1001::/bin:/bin/false\n# note\nbroken\n";
     const GROUP: &[u8] = b"root:x:0:\nwheel:x:10:root\ndockerio:x:1001:\nsupplementary:x:1002:dockerio,other\n";
+
+    #[test]
+    fn owners_of_files() {
+        for (spec, owner) in [
+            ("1001", (1001, 1001)),
+            ("1002:5", (1002, 5)),
+            ("dockerio", (1001, 1001)),
+            ("dockerio:wheel", (1001, 10)),
+            ("7:nosuch", (7, 7)),
+            ("nosuch:6", (0, 6)),
+            ("nosuch:wheel", (0, 10)),
+            (":wheel", (0, 10)),
+            ("root:7", (0, 7)),
+            ("", (0, 0)),
+        ] {
+            assert_eq!(super::owner(spec, Some(PASSWD), Some(GROUP)), Ok(owner), "{spec}");
+        }
+        assert_eq!(super::owner("dockerio:wheel", None, None), Ok((0, 0)));
+        assert!(super::owner("4294967295", None, None).is_err());
+    }
 
     #[test]
     fn as_docker_finds_them() {

@@ -64,6 +64,15 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
+/// Takes a lock that others may have too, if nobody has it alone.
+pub(crate) fn try_lock_shared(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
 /// Removes a tree, whatever the modes of its folders (overlayfs leaves one that nobody may enter).
 pub fn remove_all(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use archipel_build::{CacheExport, CacheLocation, Request};
+use archipel_build::{CacheLocation, Request};
 use archipel_oci::{Platform, Reference};
 
 use super::builders::Builders;
@@ -135,7 +135,7 @@ pub(crate) struct Args {
     pub(crate) cache_from: Vec<CacheLocation>,
     /// Cache to write steps to: type=registry,ref=..[,mode=max], type=local,dest=FOLDER[,mode=max], or type=inline
     #[arg(long, value_parser = cache::export, value_name = "CACHE")]
-    pub(crate) cache_to: Vec<CacheExport>,
+    pub(crate) cache_to: Vec<cache::CacheTo>,
 }
 
 impl Args {

@@ -17,8 +17,16 @@ pub(crate) fn import(text: &str) -> Result<CacheLocation, String> {
     }
 }
 
+/// `--cache-to`.
+#[derive(Clone, Debug)]
+pub(crate) enum CacheTo {
+    /// `type=inline`: the image itself.
+    Image,
+    Elsewhere(CacheExport),
+}
+
 /// `type=registry,ref=..[,mode=max]`, `type=local,dest=..[,mode=max]`, `type=inline`, or a name alone.
-pub(crate) fn export(text: &str) -> Result<CacheExport, String> {
+pub(crate) fn export(text: &str) -> Result<CacheTo, String> {
     let fields = Fields::read(text, "dest")?;
     let (mut all, mut ignore_error) = (false, false);
     for (key, value) in &fields.rest {
@@ -35,7 +43,15 @@ pub(crate) fn export(text: &str) -> Result<CacheExport, String> {
             (other, _) => return Err(format!("`{other}=` is not supported yet for --cache-to")),
         }
     }
-    Ok(CacheExport { location: fields.location("dest")?, all, ignore_error })
+    if fields.kind == INLINE {
+        return match (&fields.reference, &fields.folder, all) {
+            (None, None, false) => Ok(CacheTo::Image),
+            (Some(_), ..) => Err("type=inline takes no ref=: the cache is in the image that is built".into()),
+            (_, Some(_), _) => Err("type=inline takes no dest=: the cache is in the image that is built".into()),
+            (.., true) => Err("type=inline knows mode=min only: an image has no steps but its own".into()),
+        };
+    }
+    Ok(CacheTo::Elsewhere(CacheExport { location: fields.location("dest")?, all, ignore_error }))
 }
 
 struct Fields {
@@ -73,7 +89,6 @@ impl Fields {
                 Some(path) => Ok(CacheLocation::Local(path.into())),
                 None => Err(format!("type=local needs {folder}=FOLDER")),
             },
-            INLINE => Ok(CacheLocation::Inline),
             "" => Err("no `type=`: registry, local or inline".into()),
             other => Err(format!("type={other} is not supported yet: registry, local or inline")),
         }
@@ -90,15 +105,17 @@ mod tests {
         assert!(matches!(import("h.example/a:c"), Ok(CacheLocation::Registry(_))));
         assert!(matches!(import("type=local,src=d"), Ok(CacheLocation::Local(d)) if d.as_os_str() == "d"));
         let to = export("type=local,dest=d,mode=max,ignore-error=true").unwrap();
-        assert!(to.all && to.ignore_error);
-        assert!(!export("h.example/a:c").unwrap().all);
-        assert_eq!(export("type=inline").unwrap().location, CacheLocation::Inline);
+        assert!(matches!(to, CacheTo::Elsewhere(CacheExport { all: true, ignore_error: true, .. })));
+        assert!(matches!(export("h.example/a:c").unwrap(), CacheTo::Elsewhere(CacheExport { all: false, .. })));
+        assert!(matches!(export("type=inline,mode=min").unwrap(), CacheTo::Image));
         assert!(import("type=inline").unwrap_err().contains("--cache-from IMAGE"));
         for (text, word) in [
             ("type=gha", "gha"),
             ("type=local", "dest="),
             ("ref=x", "type="),
             ("type=registry,ref=x,mode=most", "most"),
+            ("type=inline,ref=x", "ref="),
+            ("type=inline,mode=max", "mode=min"),
         ] {
             let error = export(text).unwrap_err();
             assert!(error.contains(word), "{error}");

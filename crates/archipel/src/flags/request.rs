@@ -3,10 +3,11 @@
 
 use std::io::Read;
 
-use archipel_build::{Context, Dockerfile, ImageOptions, Output, Request};
+use archipel_build::{CacheExport, Context, Dockerfile, ImageOptions, Output, Request};
 use archipel_oci::Platform;
 use tempfile::TempPath;
 
+use super::cache::CacheTo;
 use super::{context, output, secret};
 use crate::commands::BuildArgs;
 use crate::environment::Environment;
@@ -42,7 +43,8 @@ pub(crate) fn resolve(args: &BuildArgs, environment: &Environment) -> Result<Res
         no_cache: args.no_cache,
         no_cache_filter: args.no_cache_filter.clone(),
         cache_from: args.cache_from.clone(),
-        cache_to: args.cache_to.clone(),
+        inline_cache: args.cache_to.iter().any(|to| matches!(to, CacheTo::Image)),
+        cache_to: args.cache_to.iter().filter_map(elsewhere).cloned().collect(),
         provenance: args.provenance.iter().chain(&args.attest).flatten().next_back().cloned().flatten(),
         pull: args.pull,
         secrets: each("--secret", &args.secret, |text| secret::parse(text, environment))?,
@@ -56,6 +58,13 @@ pub(crate) fn resolve(args: &BuildArgs, environment: &Environment) -> Result<Res
         jobs: args.jobs,
     };
     Ok(Resolved { request, _spool: spool })
+}
+
+fn elsewhere(to: &CacheTo) -> Option<&CacheExport> {
+    match to {
+        CacheTo::Image => None,
+        CacheTo::Elsewhere(export) => Some(export),
+    }
 }
 
 fn main_context(args: &BuildArgs) -> Result<(Context, Option<TempPath>), Error> {

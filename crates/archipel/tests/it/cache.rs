@@ -189,3 +189,49 @@ fn needs_userns_an_image_is_a_cache_of_its_own_steps() {
     let _ = user.ok(["build", "-t", "localhost/child:1", &context]);
     assert!(!user.ok(["inspect", "--raw", "localhost/child:1"]).contains("archipel.cache"));
 }
+
+/// What a cache elsewhere has lost or got wrong is done here, and told once.
+#[test]
+fn needs_userns_a_damaged_cache_is_no_reason_to_fail() {
+    requires!(userns);
+    let registry = OwnRegistry::start();
+    let (maker, user) = (with_busybox(registry.address()), with_busybox(registry.address()));
+    let dockerfile = "FROM busybox\nRUN echo 1 > /one\nRUN echo 2 > /two\n";
+    let folder = maker.home.path().join("damaged");
+    let to = format!("type=local,dest={},mode=max", folder.display());
+    let _ = built(&maker, dockerfile, &["--cache-to", &to], "two");
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    assert!(rewrite(&folder, |config| config["diff_id"] = wrong.clone().into()) > 1);
+    let from = format!("type=local,src={}", folder.display());
+    let away = "127.0.0.1:1/nowhere:1";
+    let context = user.home.context("cache", [("Dockerfile", dockerfile)]).display().to_string();
+    let log = user.run(["build", "--progress", "plain", "--cache-from", &from, "--cache-from", away, &context]);
+    assert_eq!(log.code(), 0, "{}", log.stderr());
+    for cache in [folder.display().to_string(), away.to_owned()] {
+        let told = log.stderr().matches(&format!("WARNING: the cache {cache} cannot be read")).count();
+        assert_eq!(told, 1, "{}", log.stderr());
+    }
+}
+
+#[test]
+fn needs_userns_mounts_lie_in_each_other_and_files_may_be_written_to() {
+    requires!(userns);
+    let registry = OwnRegistry::start();
+    let archipel = with_busybox(registry.address());
+    let dockerfile = "FROM busybox AS s\nRUN mkdir -p /a/d && echo outer > /a/f && echo inner > /b && mkdir /e && echo e > /e/e\n\
+         FROM busybox\n\
+         RUN --mount=from=s,source=/e,target=/t/d --mount=from=s,source=/a,target=/t \
+             --mount=from=s,source=/b,target=/b,rw (cat /t/f /t/d/e; echo more >> /b; cat /b) > /seen\n\
+         RUN --mount=from=s,source=/b,target=/b cat /b >> /seen\n";
+    assert_eq!(built(&archipel, dockerfile, &[], "seen"), "outer\ne\ninner\nmore\ninner\n");
+}
+
+#[test]
+fn needs_userns_a_command_that_is_not_there_fails_like_any_other() {
+    requires!(userns);
+    let archipel = Archipel::new(env!("CARGO_BIN_EXE_archipel"));
+    let context = archipel.home.context("c", [("Dockerfile", "FROM scratch\nRUN what https://me:secret@h.example/\n")]);
+    let error = archipel.run(["build", &context.display().to_string()]).fails(1);
+    let words = "process \"/bin/sh -c what https://xxxxx:xxxxx@h.example/\" did not complete successfully";
+    assert!(error.contains(words) && error.contains("Dockerfile:2:1"), "{error}");
+}

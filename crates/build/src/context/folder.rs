@@ -1,17 +1,15 @@
 //! A folder of this machine that holds somebody else's files: an archive's or a repository's. Unlike in a person's own
-//! folder, no link in it may lead outside, not even that of the Dockerfile.
+//! folder, no link in it may lead outside, not even that of the Dockerfile. No ignore file counts in it: that is for what lies
+//! about beside the sources, and here is only what somebody has put there (BuildKit's behaviour).
 
 use std::path::Path;
-use std::sync::Arc;
-
-use archipel_dockerfile::IgnoreFile;
 
 use super::{Loaded, MAX_DOCKERFILE, Tree};
 use crate::Error;
 use crate::request::Dockerfile;
 use crate::tree::View;
 
-/// Finds the Dockerfile and the ignore file in a tree whose ignore file was not read yet.
+/// Finds the Dockerfile in a tree.
 pub(super) fn load(tree: Tree, dockerfile: &Dockerfile) -> Result<Loaded, Error> {
     let view = View::open(&tree.path, None, false)?;
     let (name, text) = match dockerfile {
@@ -24,14 +22,7 @@ pub(super) fn load(tree: Tree, dockerfile: &Dockerfile) -> Result<Loaded, Error>
         }
         Dockerfile::Default => default(&view)?,
     };
-    let ignore = ignore(&view, Some(&name))?;
-    Ok(Loaded { tree: Tree { ignore, ..tree }, name, text, time: None })
-}
-
-/// The same for a tree that is only copied from.
-pub(super) fn named(tree: Tree) -> Result<Tree, Error> {
-    let ignore = ignore(&View::open(&tree.path, None, false)?, None)?;
-    Ok(Tree { ignore, ..tree })
+    Ok(Loaded { tree, name, text, time: None })
 }
 
 fn default(view: &View) -> Result<(String, String), Error> {
@@ -43,17 +34,6 @@ fn default(view: &View) -> Result<(String, String), Error> {
     Err(Error::Request(
         "no Dockerfile in the build context: no such file or directory; name another with -f FILE".into(),
     ))
-}
-
-fn ignore(view: &View, dockerfile: Option<&str>) -> Result<Option<Arc<IgnoreFile>>, Error> {
-    let own = dockerfile.map(|name| format!("{name}.dockerignore"));
-    for name in own.into_iter().chain([".dockerignore".to_owned()]) {
-        if let Some(text) = read(view, Path::new(&name))? {
-            let parsed = IgnoreFile::parse(&text).map_err(|e| Error::Request(format!("{name}: {e}")))?;
-            return Ok(Some(Arc::new(parsed)));
-        }
-    }
-    Ok(None)
 }
 
 fn read(view: &View, path: &Path) -> Result<Option<String>, Error> {
@@ -83,11 +63,9 @@ mod tests {
         let outside = Dockerfile::Path("../secret".into());
         assert!(load(tree(&root), &outside).is_err());
         fs::write(root.join("sub/Real"), "FROM scratch").unwrap();
-        fs::write(root.join("sub/Real.dockerignore"), "x").unwrap();
-        fs::write(root.join(".dockerignore"), "y").unwrap();
+        fs::write(root.join(".dockerignore"), "sub").unwrap();
         let loaded = load(tree(&root), &Dockerfile::Path("/sub/Real".into())).unwrap();
         assert_eq!(loaded.text, "FROM scratch");
-        assert!(loaded.tree.ignore.unwrap().matches("x"));
-        assert!(named(tree(&root)).unwrap().ignore.unwrap().matches("y"));
+        assert!(loaded.tree.ignore.is_none());
     }
 }

@@ -29,7 +29,7 @@ pub(super) async fn load(url: &str, request: &Request, engine: &Engine) -> Resul
 /// Its tree alone.
 pub(super) async fn named(url: &str, request: &Request, engine: &Engine) -> Result<Tree, Error> {
     let found = fetch(&parse(url)?, request, engine).await?;
-    blocking(move || folder::named(tree(&found))).await
+    Ok(tree(&found))
 }
 
 /// Its commit's time.

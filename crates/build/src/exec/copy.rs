@@ -59,6 +59,13 @@ fn owner(
 ) -> Result<Option<(u32, u32)>, Error> {
     let Some(spec) = &op.chown else { return Ok(None) };
     if draft.lower().is_empty() {
+        // Where there is nothing to look in, BuildKit fails too.
+        let name = spec.split(':').find(|part| !matches!(*part, "" | "root") && part.parse::<u32>().is_err());
+        if let Some(name) = name {
+            return Err(Error::Request(format!(
+                "there is no image in which {name:?} could be looked up: no users found"
+            )));
+        }
         return owner_of(spec, &View::open(draft.upper(), None, true)?).map(Some);
     }
     let below = exec.engine.store.view(parent)?;
@@ -115,13 +122,9 @@ fn paths(target: &Target<'_>, from: &Opened, matches: &[Match], destination: &mu
     Ok(())
 }
 
-/// The ids that a `user[:group]` means in an image.
+/// The ids that files get for a `user[:group]` in an image.
 pub(super) fn owner_of(spec: &str, view: &View) -> Result<(u32, u32), Error> {
-    let user = archipel_sandbox::user::resolve(
-        spec,
-        view.read(Path::new("etc/passwd"), MAX_ACCOUNTS)?.as_deref(),
-        view.read(Path::new("etc/group"), MAX_ACCOUNTS)?.as_deref(),
-    )
-    .map_err(|e| Error::Request(e.to_string()))?;
-    Ok((user.uid, user.gid))
+    let passwd = view.read(Path::new("etc/passwd"), MAX_ACCOUNTS)?;
+    let group = view.read(Path::new("etc/group"), MAX_ACCOUNTS)?;
+    archipel_sandbox::user::owner(spec, passwd.as_deref(), group.as_deref()).map_err(|e| Error::Request(e.to_string()))
 }

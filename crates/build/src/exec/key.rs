@@ -13,7 +13,7 @@ use crate::plan::{CopyOp, Item, MountOp, NodeId, Op, Root, RunOp, Source};
 use crate::tree::{Selection, digest, select};
 
 /// Changes when the same operation would make other bytes: old records are then not found.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What the cache remembers of a node.
 ///
@@ -84,12 +84,13 @@ impl Executor {
             Op::Copy(op) => self.copy_key(op, id).await?,
             Op::Run(op) => self.run_key(op, id).await?,
         };
+        // A time that is written into the files is part of what they are. A process writes its own.
+        let epoch = self.epoch.filter(|_| !matches!(node.op, Op::Run(_)));
         let document = json!({
             "format": FORMAT,
             "root": self.root_key(&node.root)?,
             "operation": operation,
-            // A time that is written into the files is part of what they are.
-            "epoch": self.epoch.map(|e| e.0),
+            "epoch": epoch.map(|e| e.0),
         });
         Ok(Digest::of(document.to_string().as_bytes()))
     }

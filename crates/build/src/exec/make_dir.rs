@@ -24,8 +24,7 @@ pub(super) async fn make_dir(
         let draft = exec.engine.store.draft(parent.as_ref())?;
         let mounted = draft.mount()?;
         let view = View::open(mounted.path(), None, true)?;
-        // A user that the image does not know is no hindrance here, as for BuildKit: a RUN will say so, if there is one.
-        let owner = if user.is_empty() { None } else { owner_of(&user, &view).ok() };
+        let owner = if user.is_empty() { None } else { Some(owner_of(&user, &view)?) };
         let mut destination = Destination::open(mounted.path(), Ownership { owner, mode: None }, exec.now)?;
         destination.make_dirs(Path::new(&path))?;
         destination.finish()?;

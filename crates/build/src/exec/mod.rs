@@ -11,7 +11,8 @@ mod mount;
 mod remote;
 mod run;
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use archipel_oci::Digest;
@@ -58,6 +59,10 @@ pub(crate) struct Executor {
     pub(crate) now: i64,
     pub(crate) epoch: Option<SourceDateEpoch>,
     pub(crate) outputs: Vec<OnceLock<Output>>,
+    /// Caches elsewhere that could not be read, by their places among those of the request.
+    pub(crate) lost_caches: Mutex<HashSet<usize>>,
+    /// The caches that a step of `--no-cache` has begun anew.
+    pub(crate) fresh_caches: tokio::sync::Mutex<HashSet<String>>,
     /// The steps that images among the caches have. Asked for once, when a step is found nowhere else.
     pub(crate) inline: tokio::sync::OnceCell<inline::Known>,
 }

@@ -1,7 +1,9 @@
 //! RUN: one process in the step's file system.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use archipel_sandbox as sandbox;
 use archipel_store::{Draft, MountLock, SnapshotId};
 
-use archipel_dockerfile::SshMount;
+use archipel_dockerfile::{SshMount, redacted};
 
 use super::mount::Opened;
 use super::{Executor, blocking};
@@ -31,8 +33,9 @@ const TAIL_WIDTH: usize = 2000;
 const SOCKET_MODE: u32 = 0o600;
 const SOCKET_TARGET: &str = "/run/buildkit/ssh_agent";
 
-/// How long a step that waits for a cache leaves it alone between two looks.
+/// How long a step that waits for a cache leaves it alone between two looks: at first, and when it has waited long.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// SIGILL and SIGSEGV.
 const CRASHES: [i32; 2] = [4, 11];
@@ -44,8 +47,10 @@ struct Mounts {
     env: Vec<(String, String)>,
     groups: Vec<u32>,
     _opened: Vec<Opened>,
-    _private: Vec<Draft>,
-    _locks: Vec<MountLock>,
+    _drafts: Vec<Draft>,
+    locks: BTreeMap<String, MountLock>,
+    /// Caches that nobody else has meanwhile.
+    private: Vec<MountLock>,
     sockets: Vec<Socket>,
 }
 
@@ -57,7 +62,7 @@ pub(super) async fn run(
     made: SnapshotId,
 ) -> Result<(), Error> {
     if op.insecure && !executor.request.allow.iter().any(|a| a == "security.insecure") {
-        let reason = "security.insecure is not allowed; build with --allow security.insecure to permit it";
+        let reason = "entitlement security.insecure is not allowed; build with --allow security.insecure to permit it";
         return Err(executor.step_failed(id, reason.into(), String::new()));
     }
     let platform = &op.platform;
@@ -129,7 +134,12 @@ struct Failure {
 
 /// Runs the process to its end and passes on what it writes. Returns how it failed, if it did.
 fn execute(exec: &Arc<Executor>, id: NodeId, request: &sandbox::Request) -> Result<Option<Failure>, Error> {
-    let mut running = sandbox::spawn(request, Stdio::null(), Stdio::piped(), Stdio::piped())?;
+    let mut running = match sandbox::spawn(request, Stdio::null(), Stdio::piped(), Stdio::piped()) {
+        Err(sandbox::Error::Exec { message, .. } | sandbox::Error::Stage(message)) => {
+            return Ok(Some(never_ran(request, &message)));
+        }
+        running => running?,
+    };
     let killer = running.killer()?;
     let runtime = tokio::runtime::Handle::current();
     let cancel = exec.cancel.clone();
@@ -150,7 +160,12 @@ fn execute(exec: &Arc<Executor>, id: NodeId, request: &sandbox::Request) -> Resu
     });
     let exit = running.wait();
     watch.abort();
-    let exit = exit?;
+    let exit = match exit {
+        Err(sandbox::Error::Exec { message, .. } | sandbox::Error::Stage(message)) => {
+            return Ok(Some(never_ran(request, &message)));
+        }
+        exit => exit?,
+    };
     if exec.cancel.is_cancelled() {
         return Err(Error::Interrupted);
     }
@@ -166,8 +181,15 @@ fn execute(exec: &Arc<Executor>, id: NodeId, request: &sandbox::Request) -> Resu
     Ok(Some(Failure { reason, tail, crashed }))
 }
 
+/// A process that could not be begun is a step that failed, in the words that people know.
+fn never_ran(request: &sandbox::Request, why: &str) -> Failure {
+    let command = redacted(&request.argv.join(" "));
+    let reason = format!("process {command:?} did not complete successfully: {why}");
+    Failure { reason, tail: String::new(), crashed: false }
+}
+
 fn describe(exit: &sandbox::Exit, request: &sandbox::Request, op: &Op) -> String {
-    let command = request.argv.join(" ");
+    let command = redacted(&request.argv.join(" "));
     let emulated = match op {
         Op::Run(run) if run.platform != archipel_oci::Platform::host() => format!(" (run as {})", run.platform),
         _ => String::new(),
@@ -229,8 +251,9 @@ async fn collect(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Mounts,
         env: given.env,
         groups: given.groups,
         _opened: Vec::new(),
-        _private: Vec::new(),
-        _locks: lock(exec, op, id).await?,
+        _drafts: Vec::new(),
+        locks: lock(exec, op, id).await?,
+        private: Vec::new(),
         sockets: Vec::new(),
     };
     let mut agents = 0;
@@ -240,15 +263,9 @@ async fn collect(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Mounts,
                 let opened = exec.open_to_mount(from).await?;
                 let path = inside(exec, &opened, source, id)?;
                 if *writable {
-                    // Writes are allowed and thrown away: they go to an upper layer of their own.
                     let scratch = exec.engine.store.draft(None)?;
-                    mounts.list.push(sandbox::Mount::Overlay {
-                        lower: path,
-                        upper: scratch.upper().to_owned(),
-                        work: scratch.work().to_owned(),
-                        target: target.clone(),
-                    });
-                    mounts._private.push(scratch);
+                    mounts.list.push(writable_mount(path, target.clone(), &scratch)?);
+                    mounts._drafts.push(scratch);
                 } else {
                     mounts.list.push(sandbox::Mount::Bind { source: path, target: target.clone(), read_only: true });
                 }
@@ -272,7 +289,29 @@ async fn collect(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Mounts,
             }
         }
     }
+    // As BuildKit has it: what lies in another mount comes after that, in whatever order they are written.
+    mounts.list.sort_by(|a, b| Path::new(a.target()).cmp(Path::new(b.target())));
     Ok(mounts)
+}
+
+/// What may be written to, and is thrown away: an upper layer over a folder, a copy of a file.
+fn writable_mount(path: PathBuf, target: String, scratch: &Draft) -> Result<sandbox::Mount, Error> {
+    let kind = std::fs::metadata(&path).map_err(Error::io(path.display().to_string()))?.file_type();
+    if kind.is_dir() {
+        let (upper, work) = (scratch.upper().to_owned(), scratch.work().to_owned());
+        return Ok(sandbox::Mount::Overlay { lower: path, upper, work, target });
+    }
+    if !kind.is_file() {
+        return Err(Error::Request(format!("mount source {} is neither a folder nor a file", path.display())));
+    }
+    let copy = scratch.upper().join("file");
+    let copied = std::fs::copy(&path, &copy).and_then(|_| {
+        let meta = std::fs::metadata(&path)?;
+        std::os::unix::fs::chown(&copy, Some(meta.uid()), Some(meta.gid()))?;
+        std::fs::set_permissions(&copy, meta.permissions())
+    });
+    copied.map_err(Error::io(format!("a copy of {} to write to", path.display())))?;
+    Ok(sandbox::Mount::Bind { source: copy, target, read_only: false })
 }
 
 fn inside(exec: &Executor, opened: &Opened, source: &str, id: NodeId) -> Result<std::path::PathBuf, Error> {
@@ -291,29 +330,31 @@ async fn cache_name(exec: &Arc<Executor>, cache: &CacheMount, id: NodeId) -> Res
     Ok(format!("{}\0{seed}\0{:?}\0{:o}", cache.id, cache.owner, cache.mode))
 }
 
-/// Takes the caches of a step that are `sharing=locked`, waiting for others to let go of them. Each once, and all steps in the
-/// same order: so two steps never wait for each other.
-async fn lock(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Vec<MountLock>, Error> {
-    let mut names = BTreeSet::new();
+/// Takes the caches that a step shares with others, waiting for those that want one alone. Each once, and all steps in the same
+/// order: so two steps never wait for each other.
+async fn lock(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<BTreeMap<String, MountLock>, Error> {
+    let mut alone = BTreeMap::new();
     for mount in &op.mounts {
         if let MountOp::Cache(cache) = mount
-            && cache.sharing == Sharing::Locked
+            && cache.sharing != Sharing::Private
         {
-            names.insert(cache_name(exec, cache, id).await?);
+            *alone.entry(cache_name(exec, cache, id).await?).or_default() |= cache.sharing == Sharing::Locked;
         }
     }
-    let mut locks = Vec::new();
-    for name in names {
+    let mut locks = BTreeMap::new();
+    for (name, alone) in alone {
         // The other may be another process, which cannot be waited for in a way that can be interrupted.
-        locks.push(loop {
-            if let Some(lock) = exec.engine.store.lock_mount(&name)? {
+        let mut pause = LOCK_PAUSE;
+        let lock = loop {
+            if let Some(lock) = exec.engine.store.lock_mount(&name, alone)? {
                 break lock;
             }
             tokio::select! {
                 () = exec.cancel.cancelled() => return Err(Error::Interrupted),
-                () = tokio::time::sleep(LOCK_PAUSE) => {}
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
             }
-        });
+        };
+        locks.insert(name, lock);
     }
     Ok(locks)
 }
@@ -327,14 +368,20 @@ async fn cache_mount(exec: &Arc<Executor>, cache: &CacheMount, id: NodeId, mount
         }
         None => None,
     };
-    let fresh = exec.node(id).no_cache;
-    let store = exec.engine.store.clone();
-    let (owner, mode, private) = (cache.owner, cache.mode, cache.sharing == Sharing::Private);
-    let folder = blocking(move || {
-        let seed = seed.as_ref().map(|(path, _)| path.as_path());
-        store.cache_mount(&name, private, fresh, seed, owner, mode)
-    })
-    .await?;
+    let own = match cache.sharing {
+        Sharing::Private => Some(exec.engine.store.private_mount(&name)?),
+        Sharing::Shared | Sharing::Locked => None,
+    };
+    let Some(lock) = own.as_ref().or_else(|| mounts.locks.get(&name)) else {
+        return Err(Error::Request(format!("the cache {} is not held", cache.id)));
+    };
+    // The steps of one build share what the first of them began anew.
+    let mut begun = exec.fresh_caches.lock().await;
+    let fresh = exec.node(id).no_cache && (own.is_some() || begun.insert(name.clone()));
+    let seed = seed.as_ref().map(|(path, _)| path.as_path());
+    let folder = exec.engine.store.cache_mount(lock, fresh, seed, cache.owner, cache.mode)?;
+    drop(begun);
+    mounts.private.extend(own);
     mounts.list.push(sandbox::Mount::Bind { source: folder, target: cache.target.clone(), read_only: cache.read_only });
     Ok(())
 }

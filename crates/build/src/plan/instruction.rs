@@ -159,7 +159,7 @@ impl Planner<'_> {
         if self.request.allow.iter().any(|allowed| allowed == wanted) {
             return Ok(NetworkMode::Host);
         }
-        let message = format!("{wanted} is not allowed; build with --allow {wanted} to permit it");
+        let message = format!("entitlement {wanted} is not allowed; build with --allow {wanted} to permit it");
         Err(self.error("not-allowed", message, span))
     }
 

@@ -6,14 +6,12 @@
 //! leaves commits without files.
 
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use archipel_dockerfile::{GitSource, redacted};
 use archipel_oci::Digest;
-use archipel_store::SnapshotId;
-use rustix::fs::{FlockOperation, flock};
+use archipel_store::{MountLock, SnapshotId};
 use rustix::process::{getegid, geteuid};
 use serde_json::json;
 
@@ -60,7 +58,7 @@ pub(super) struct Name {
 #[derive(Debug)]
 pub(super) struct Repository {
     pub(super) folder: PathBuf,
-    _lock: File,
+    _lock: MountLock,
 }
 
 impl GitCommit {
@@ -197,20 +195,13 @@ impl Engine {
         let kind = if commit.object.len() == 64 { "sha256" } else { "sha1" };
         let (store, name) = (self.store.clone(), format!("git\0{kind}\0{}", source.remote));
         let owner = (geteuid().as_raw(), getegid().as_raw());
-        let (folder, lock) = blocking(move || {
-            let folder = store.cache_mount(&name, false, false, None, owner, 0o755)?;
-            let path = folder.join("archipel.lock");
-            let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-            Ok::<_, Error>((folder, lock.map_err(Error::io(path.display().to_string()))?))
-        })
-        .await?;
-        loop {
-            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => break,
-                Err(rustix::io::Errno::WOULDBLOCK) => tokio::time::sleep(PATIENCE).await,
-                Err(e) => return Err(Error::io(format!("lock {}", folder.display()))(e.into())),
+        let lock = loop {
+            match store.lock_mount(&name, true)? {
+                Some(lock) => break lock,
+                None => tokio::time::sleep(PATIENCE).await,
             }
-        }
+        };
+        let folder = store.cache_mount(&lock, false, None, owner, 0o755)?;
         if !folder.join("HEAD").exists() {
             let format = format!("--object-format={kind}");
             git.run(&folder, &["init", "--quiet", "--bare", "--template=", &format, "."]).await?;

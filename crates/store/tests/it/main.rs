@@ -10,7 +10,7 @@ use std::path::Path;
 
 use archipel_oci::{ChainId, Descriptor, DiffId, Digest, Reference, media_type};
 use archipel_store::layer::{Header, Kind, Writer};
-use archipel_store::{Compression, Error, LayerOptions, SnapshotId, Store};
+use archipel_store::{Compression, Error, LayerOptions, MountLock, SnapshotId, Store};
 
 fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
@@ -146,14 +146,35 @@ fn cache_mounts_last() {
     let (_dir, store) = store();
     let seed = tempfile::tempdir().unwrap();
     fs::write(seed.path().join("seed"), b"s").unwrap();
-    let get = |private, fresh| store.cache_mount("id", private, fresh, Some(seed.path()), (0, 0), 0o1777).unwrap();
-    let folder = get(false, false);
+    let folder_of =
+        |lock: &MountLock, fresh| store.cache_mount(lock, fresh, Some(seed.path()), (0, 0), 0o1777).unwrap();
+    let get = |fresh| folder_of(&store.lock_mount("id", false).unwrap().unwrap(), fresh);
+    let folder = get(false);
     assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o7777, 0o1777);
     fs::write(folder.join("mine"), b"m").unwrap();
-    assert_eq!(get(false, false), folder);
+    assert_eq!(get(false), folder);
     assert!(folder.join("mine").exists() && folder.join("seed").exists());
-    assert_eq!(get(true, false), folder);
-    assert_ne!(get(true, false), folder);
-    get(false, true);
+    get(true);
     assert!(!folder.join("mine").exists() && folder.join("seed").exists());
+}
+
+#[test]
+fn cache_mounts_are_shared_or_not() {
+    let (_dir, store) = store();
+    let lock = |alone| store.lock_mount("id", alone).unwrap();
+    let folder = |lock: &MountLock| store.cache_mount(lock, false, None, (0, 0), 0o755).unwrap();
+    let (first, second) = (lock(false).unwrap(), lock(false).unwrap());
+    assert_eq!(folder(&first), folder(&second));
+    assert!(lock(true).is_none());
+    // Who wants one of its own has another while this one is used, and this one afterwards.
+    let private = store.private_mount("id").unwrap();
+    assert_ne!(folder(&private), folder(&first));
+    let place = folder(&first);
+    drop((first, second));
+    let alone = lock(true).unwrap();
+    assert!(lock(false).is_none() && lock(true).is_none());
+    drop(alone);
+    let again = store.private_mount("id").unwrap();
+    assert_eq!(folder(&again), place);
+    assert_ne!(folder(&store.private_mount("id").unwrap()), folder(&private));
 }
