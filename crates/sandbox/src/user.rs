@@ -13,17 +13,28 @@ pub struct User {
     pub home: String,
 }
 
+/// Whom files belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// The names that nobody has.
+    pub unknown: Vec<UserError>,
+}
+
 /// Why a `USER` means nobody.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
     /// No such user.
-    #[error("user {0:?} is not in the image's /etc/passwd: no users found")]
+    #[error("unable to find user {0}: it is not in the image's /etc/passwd")]
     User(String),
     /// A number that is none of a user or group.
     #[error("{0:?}: uids and gids are numbers from 0 to 2147483647")]
     Range(String),
     /// No such group.
-    #[error("group {0:?} is not in the image's /etc/group: no groups found")]
+    #[error("unable to find group {0}: it is not in the image's /etc/group")]
     Group(String),
 }
 
@@ -82,7 +93,7 @@ pub fn resolve(spec: &str, passwd: Option<&[u8]>, group: Option<&[u8]>) -> Resul
 ///
 /// # Errors
 /// A number that is none of a user or group.
-pub fn owner(spec: &str, passwd: Option<&[u8]>, group: Option<&[u8]>) -> Result<(u32, u32), UserError> {
+pub fn owner(spec: &str, passwd: Option<&[u8]>, group: Option<&[u8]>) -> Result<Owner, UserError> {
     let id = |text: &str| match text {
         "root" => Ok(Some(0)),
         _ => match text.parse::<u32>() {
@@ -91,19 +102,21 @@ pub fn owner(spec: &str, passwd: Option<&[u8]>, group: Option<&[u8]>) -> Result<
         },
     };
     let (user, group_name) = spec.split_once(':').unwrap_or((spec, ""));
-    let (uid, mut gid) = match id(user)? {
-        Some(number) => (number, number),
-        None => {
-            let passwd = String::from_utf8_lossy(passwd.unwrap_or_default());
-            accounts(&passwd).find(|a| a.name == user).map_or((0, 0), |a| (a.uid, a.gid))
-        }
-    };
-    if !group_name.is_empty() {
-        let file = String::from_utf8_lossy(group.unwrap_or_default());
-        let listed = || groups(&file).find(|g| g.0 == group_name).map(|g| g.1);
-        gid = id(group_name)?.or_else(listed).unwrap_or(gid);
+    let (passwd, group) = [passwd, group].map(|file| String::from_utf8_lossy(file.unwrap_or_default())).into();
+    let listed = || accounts(&passwd).find(|a| a.name == user).map(|a| (a.uid, a.gid));
+    let ids = id(user)?.map(|number| (number, number)).or_else(listed);
+    let mut unknown = Vec::new();
+    if ids.is_none() && !user.is_empty() {
+        unknown.push(UserError::User(user.into()));
     }
-    Ok((uid, gid))
+    let (uid, mut gid) = ids.unwrap_or((0, 0));
+    if !group_name.is_empty() {
+        match id(group_name)?.or_else(|| groups(&group).find(|g| g.0 == group_name).map(|g| g.1)) {
+            Some(number) => gid = number,
+            None => unknown.push(UserError::Group(group_name.into())),
+        }
+    }
+    Ok(Owner { uid, gid, unknown })
 }
 
 /// The first name of a user id.
@@ -149,9 +162,11 @@ mod tests {
             ("root:7", (0, 7)),
             ("", (0, 0)),
         ] {
-            assert_eq!(super::owner(spec, Some(PASSWD), Some(GROUP)), Ok(owner), "{spec}");
+            let found = super::owner(spec, Some(PASSWD), Some(GROUP)).unwrap();
+            assert_eq!((found.uid, found.gid), owner, "{spec}");
+            assert_eq!(found.unknown.is_empty(), !spec.contains("nosuch"), "{spec}");
         }
-        assert_eq!(super::owner("dockerio:wheel", None, None), Ok((0, 0)));
+        assert_eq!(super::owner("dockerio:wheel", None, None).unwrap().unknown.len(), 2);
         assert!(super::owner("4294967295", None, None).is_err());
     }
 

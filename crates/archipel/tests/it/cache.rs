@@ -38,16 +38,22 @@ fn needs_userns_the_seed_and_the_owner_of_a_cache_are_in_the_key() {
     requires!(userns);
     let registry = OwnRegistry::start();
     let archipel = with_busybox(registry.address());
-    let with = |seed: &str, options: &str| {
+    let with = |seed: &str, mode: &str| {
         let dockerfile = format!(
-            "FROM busybox AS seed\nRUN mkdir /s && echo {seed} > /s/f\nFROM busybox\n\
-             RUN --mount=type=cache,id={seed}{options},from=seed,source=/s,target=/c{options} (cat /c/f; stat -c %a,%u /c) > /seen\n"
+            "FROM busybox AS seed\nRUN mkdir -m {mode} /s && echo {seed} > /s/f\nFROM busybox\n\
+             RUN --mount=type=cache,id=s,from=seed,source=/s,target=/c (cat /c/f; stat -c %a /c) > /seen\n"
         );
         built(&archipel, &dockerfile, &[], "seen")
     };
-    assert_eq!(with("a", ""), "a\n755,0\n");
-    assert_eq!(with("b", ""), "b\n755,0\n");
-    assert_eq!(with("a", ",uid=7,mode=700"), "a\n700,7\n");
+    assert_eq!(with("a", "755"), "a\n755\n");
+    assert_eq!(with("b", "711"), "b\n711\n");
+    let with = |options: &str| {
+        let dockerfile =
+            format!("FROM busybox\nRUN --mount=type=cache,id=o,target=/c{options} stat -c %a,%u /c > /seen\n");
+        built(&archipel, &dockerfile, &[], "seen")
+    };
+    assert_eq!(with(""), "755,0\n");
+    assert_eq!(with(",uid=7,mode=700"), "700,7\n");
 }
 
 #[test]

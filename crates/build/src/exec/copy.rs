@@ -4,12 +4,14 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
+use archipel_sandbox::user;
 use archipel_store::{Draft, SnapshotId};
 
 use super::mount::Opened;
 use super::remote::{Fetched, Target};
 use super::{Executor, archive, blocking};
 use crate::Error;
+use crate::engine::warn;
 use crate::plan::{CopyOp, Item, NodeId, Op};
 use crate::tree::{Destination, Match, Ownership, View, select};
 
@@ -66,10 +68,15 @@ fn owner(
                 "there is no image in which {name:?} could be looked up: no users found"
             )));
         }
-        return owner_of(spec, &View::open(draft.upper(), None, true)?).map(Some);
+        return owner_of(spec, &View::open(draft.upper(), None, true)?).map(|owner| Some((owner.uid, owner.gid)));
     }
     let below = exec.engine.store.view(parent)?;
-    owner_of(spec, &View::open(below.path(), None, true)?).map(Some)
+    let owner = owner_of(spec, &View::open(below.path(), None, true)?)?;
+    // BuildKit goes on without a word; but who misspells a name should know that root has the files.
+    for wrong in &owner.unknown {
+        warn(&exec.sink.0, format!("--chown={spec}: {wrong}; the files get {}:{}", owner.uid, owner.gid));
+    }
+    Ok(Some((owner.uid, owner.gid)))
 }
 
 fn write(
@@ -123,8 +130,8 @@ fn paths(target: &Target<'_>, from: &Opened, matches: &[Match], destination: &mu
 }
 
 /// The ids that files get for a `user[:group]` in an image.
-pub(super) fn owner_of(spec: &str, view: &View) -> Result<(u32, u32), Error> {
+pub(super) fn owner_of(spec: &str, view: &View) -> Result<user::Owner, Error> {
     let passwd = view.read(Path::new("etc/passwd"), MAX_ACCOUNTS)?;
     let group = view.read(Path::new("etc/group"), MAX_ACCOUNTS)?;
-    archipel_sandbox::user::owner(spec, passwd.as_deref(), group.as_deref()).map_err(|e| Error::Request(e.to_string()))
+    user::owner(spec, passwd.as_deref(), group.as_deref()).map_err(|e| Error::Request(e.to_string()))
 }

@@ -25,6 +25,7 @@ pub(super) async fn make_dir(
         let mounted = draft.mount()?;
         let view = View::open(mounted.path(), None, true)?;
         let owner = if user.is_empty() { None } else { Some(owner_of(&user, &view)?) };
+        let owner = owner.map(|owner| (owner.uid, owner.gid));
         let mut destination = Destination::open(mounted.path(), Ownership { owner, mode: None }, exec.now)?;
         destination.make_dirs(Path::new(&path))?;
         destination.finish()?;

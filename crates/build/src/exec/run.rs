@@ -379,11 +379,23 @@ async fn cache_mount(exec: &Arc<Executor>, cache: &CacheMount, id: NodeId, mount
     let mut begun = exec.fresh_caches.lock().await;
     let fresh = exec.node(id).no_cache && (own.is_some() || begun.insert(name.clone()));
     let seed = seed.as_ref().map(|(path, _)| path.as_path());
-    let folder = exec.engine.store.cache_mount(lock, fresh, seed, cache.owner, cache.mode)?;
+    let (owner, mode) = dress(cache, seed)?;
+    let folder = exec.engine.store.cache_mount(lock, fresh, seed, owner, mode)?;
     drop(begun);
     mounts.private.extend(own);
     mounts.list.push(sandbox::Mount::Bind { source: folder, target: cache.target.clone(), read_only: cache.read_only });
     Ok(())
+}
+
+/// Owner and mode of a cache's folder. A folder that it was seeded from is itself what is mounted, as in BuildKit.
+fn dress(cache: &CacheMount, seed: Option<&Path>) -> Result<((u32, u32), u32), Error> {
+    match (&cache.from, seed) {
+        (Some((_, source)), Some(path)) if source != "/" => {
+            let meta = std::fs::metadata(path).map_err(Error::io(path.display().to_string()))?;
+            Ok(((meta.uid(), meta.gid()), meta.mode() & 0o7777))
+        }
+        _ => Ok((cache.owner, cache.mode)),
+    }
 }
 
 /// `number` is the mount's place among those of agents, whether the ones before it were given or not.
