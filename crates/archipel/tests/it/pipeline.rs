@@ -224,7 +224,13 @@ two: {{extends: .job}}
 ended:
   services: [{{name: web, command: [sh, -c, 'echo last words; exit 3']}}]
   script: [echo reached]
-elsewhere: {{script: [echo reached], services: [{{name: web, variables: {{HEALTHCHECK_TCP_PORT: "70000"}}}}]}}
+elsewhere: {{script: [echo reached], services: [busybox, {{name: web, variables: {{HEALTHCHECK_TCP_PORT: "70000"}}}}]}}
+only: {{script: [echo reached], services: [web], variables: {{HEALTHCHECK_TCP_PORT: "70001"}}}}
+beside:
+  services: [web, {{name: busybox, command: [sleep, "60"]}}]
+  variables: {{HEALTHCHECK_TCP_PORT: "{port}"}}
+  script: [wget -qO- http://web:{port}/page]
+twice: {{script: [echo reached], services: [{{name: web, alias: here}}, {{name: web, alias: there}}]}}
 "#
     );
     let dir = repository(&archipel, &pipeline, &[]);
@@ -245,16 +251,23 @@ elsewhere: {{script: [echo reached], services: [{{name: web, variables: {{HEALTH
     for line in [
         "one | served",
         "two | served",
+        "beside | served",
         "ended | WARNING: Service web has ended before the job: exit code 3. The last that it wrote:",
         "ended | last words",
         "ended | reached",
     ] {
         assert!(log.lines().any(|seen| seen == line), "no line {line:?} in\n{log}");
     }
-    assert!(
-        log.contains("HEALTHCHECK_TCP_PORT of the service web is `70000`; it should be the number of a port"),
-        "{log}"
-    );
+    for (job, why) in [
+        ("elsewhere", "HEALTHCHECK_TCP_PORT of the service web is `70000`; it should be the number of a port".into()),
+        ("only", "HEALTHCHECK_TCP_PORT of the service web is `70001`; it should be the number of a port".into()),
+        ("twice", format!("two services of the job cannot both listen at port {port}")),
+        ("twice", "web (web, here) and web (web, there)".into()),
+    ] {
+        let failed = format!("{job} | ERROR: Job failed");
+        assert!(log.lines().any(|line| line.starts_with(&failed) && line.contains(&why)), "no {why:?} in\n{log}");
+    }
+    assert!(!log.contains("twice | Starting service"), "{log}");
 }
 
 #[test]

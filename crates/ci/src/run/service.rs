@@ -31,7 +31,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How much of a service's output is kept, to be shown if it fails.
 const TAIL: usize = 4 << 10;
 
-/// Names the port to wait for, instead of those of the image (the runner's).
+/// Names the port to wait for, instead of those of the image (the runner's). There a job's variables say it of each of its services,
+/// which have addresses of their own; on one network two cannot be meant, so that here they say it of the only one.
 const PORT_VARIABLE: &str = "HEALTHCHECK_TCP_PORT";
 
 /// Longer than any job.
@@ -74,10 +75,10 @@ impl Services {
                 // Scripts may ask for it by name; nobody listens, but the name resolves.
                 all.names.extend(names(&name).into_iter().chain(service.aliases.iter().cloned()));
             } else {
-                opened.push(Opened::new(run, service, name, values).await?);
+                opened.push(Opened::new(run, service, name, values, services.len() == 1).await?);
             }
         }
-        let ports: BTreeSet<u16> = opened.iter().flat_map(|service| service.ports.iter().copied()).collect();
+        let ports = ports(&opened)?;
         let waiting = |ports: &BTreeSet<u16>| {
             run.note(&format!("Waiting for services of other jobs to end: they have port {}.", list(ports)));
         };
@@ -190,7 +191,7 @@ struct Opened {
 }
 
 impl Opened {
-    async fn new(run: &Run, service: &Service, name: String, values: &Values) -> Result<Self, Failure> {
+    async fn new(run: &Run, service: &Service, name: String, values: &Values, only: bool) -> Result<Self, Failure> {
         let names: Vec<String> = names(&name).into_iter().chain(service.aliases.iter().cloned()).collect();
         let root = run.open(&service.image, &name).await?;
         let mut variables: Variables = values.iter().map(|(n, v)| crate::Variable::raw(n, v)).collect();
@@ -206,7 +207,8 @@ impl Opened {
         if request.argv.is_empty() {
             return Err(Failure::System(format!("the service {name} has no command")));
         }
-        let ports = match values.get(PORT_VARIABLE) {
+        let said = only || service.variables.iter().any(|variable| variable.name == PORT_VARIABLE);
+        let ports = match values.get(PORT_VARIABLE).filter(|_| said) {
             None => exposed(&root.config().config.exposed_ports),
             Some(text) => [text.parse().map_err(|_| {
                 Failure::System(format!(
@@ -217,6 +219,23 @@ impl Opened {
         };
         Ok(Self { name, names, root, request, ports })
     }
+}
+
+/// The ports of all, unless two have the same.
+fn ports(services: &[Opened]) -> Result<BTreeSet<u16>, Failure> {
+    let mut owners = BTreeMap::new();
+    for service in services {
+        for port in &service.ports {
+            if let Some(other) = owners.insert(*port, service) {
+                let [first, second] = [other, service].map(|one| format!("{} ({})", one.name, one.names.join(", ")));
+                return Err(Failure::System(format!(
+                    "two services of the job cannot both listen at port {port}, for they share the machine's network: {first} and \
+                     {second}. Let one listen at another port, and set {PORT_VARIABLE} in its `variables` to that"
+                )));
+            }
+        }
+    }
+    Ok(owners.into_keys().collect())
 }
 
 fn list(ports: &BTreeSet<u16>) -> String {
