@@ -32,8 +32,7 @@ pub(crate) fn covers(pattern: &str, path: &str) -> bool {
 
 /// Expands `{a,b}`, which may be nested; `\{` is a brace.
 fn alternatives(pattern: &str) -> Vec<String> {
-    // Ruby and doublestar write a negated class either way, Go's matcher only with `^`.
-    let (mut todo, mut done) = (vec![pattern.replace("[!", "[^")], Vec::new());
+    let (mut todo, mut done) = (vec![pattern.to_owned()], Vec::new());
     while let Some(pattern) = todo.pop() {
         if todo.len() + done.len() >= MAX_ALTERNATIVES {
             break;
@@ -46,10 +45,28 @@ fn alternatives(pattern: &str) -> Vec<String> {
                     todo.push(format!("{}{}{}", &pattern[..open], &pattern[start + 1..end], &pattern[close + 1..]));
                 }
             }
-            None => done.push(pattern),
+            None => done.push(negated(&pattern)),
         }
     }
     done
+}
+
+/// Ruby and doublestar write a negated class either way, Go's matcher only with `^`. A bracket that is escaped, or in a class, begins none.
+fn negated(pattern: &str) -> String {
+    let (mut written, mut chars, mut class) = (String::with_capacity(pattern.len()), pattern.chars().peekable(), false);
+    while let Some(char) = chars.next() {
+        written.push(char);
+        match char {
+            '\\' => written.extend(chars.next()),
+            '[' if !class => {
+                class = true;
+                written.extend(chars.next_if_eq(&'!').map(|_| '^'));
+            }
+            ']' => class = false,
+            _ => {}
+        }
+    }
+    written
 }
 
 /// The first pair of braces and its own commas.
@@ -97,6 +114,13 @@ mod tests {
             ("{a,b{1,2}}.x", "b3.x", false),
             ("[!a]x", "bx", true),
             ("[!a]x", "ax", false),
+            (r"a\[!b", "a[!b", true),
+            (r"a\[!b", "a[^b", false),
+            (r"a\\[!b]", r"a\c", true),
+            (r"a\\[!b]", r"a\b", false),
+            ("[a[!]x", "!x", true),
+            ("[a[!]x", "^x", false),
+            ("{[!a],b}x", "cx", true),
         ] {
             assert_eq!(fnmatch(pattern, path), expected, "{pattern} {path}");
         }

@@ -8,7 +8,7 @@ use archipel_oci::{ChainId, Descriptor, Digest, ImageConfig, Index, Manifest, me
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::At as _;
-use crate::{Error, Result, SnapshotId, Store, disk};
+use crate::{Error, Image, Result, SnapshotId, Store, disk};
 
 /// Bytes on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,14 +61,16 @@ impl Store {
         Ok(Alone(self))
     }
 
-    fn prune_alone(&self, all: bool) -> Result<u64> {
+    fn prune_alone(&self, wanted: impl Fn(&Image) -> bool) -> Result<u64> {
         let mut kept = Kept::default();
         let mut freed = 0;
-        if all {
-            freed += empty(&self.root().join("images"))?;
-        }
-        for image in self.images()? {
-            self.keep(&image.descriptor, &mut kept)?;
+        for path in disk::list(&self.root().join("images"))? {
+            // What cannot be read is nobody's draft now, and keeps nothing.
+            let image = disk::read(&path)?.and_then(|bytes| serde_json::from_slice::<Image>(&bytes).ok());
+            match image.filter(&wanted) {
+                Some(image) => self.keep(&image.descriptor, &mut kept)?,
+                None => freed += remove(&path)?,
+            }
         }
         for (digest, size) in self.blobs().list()? {
             if !kept.blobs.contains(&digest) && self.blobs().remove(&digest)? {
@@ -124,12 +126,12 @@ impl Store {
 pub struct Alone<'a>(&'a Store);
 
 impl Alone<'_> {
-    /// Removes what no image needs; with `all` the images too. Returns the bytes that were freed.
+    /// Removes the images that are not wanted, and what none of the others needs. Returns the bytes that were freed.
     ///
     /// # Errors
     /// The file system's.
-    pub fn prune(&self, all: bool) -> Result<u64> {
-        self.0.prune_alone(all)
+    pub fn prune(&self, wanted: impl Fn(&Image) -> bool) -> Result<u64> {
+        self.0.prune_alone(wanted)
     }
 }
 

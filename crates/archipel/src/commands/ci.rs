@@ -101,7 +101,9 @@ pub(super) fn run(command: Command, environment: &Environment) -> Result<u8, Err
     };
     pipeline::findings(&project.sources, &project.warnings, environment);
     let planned = |args: &Plannable, show: fn(&Plan, &[String]) -> String| {
-        let (given, secrets) = args.given()?;
+        let (mut given, secrets) = runtime::block_on(args.given(&project, environment))?;
+        // A run has a registry of its own then, and rules may ask for it.
+        given.registry.get_or_insert_with(Embedded::placeholder);
         match project.plan(&given) {
             Ok(plan) => render::print(&show(&plan, &secrets)).map(|()| status::OK),
             Err(error) => told(error, environment),
@@ -127,16 +129,23 @@ fn told(error: archipel_ci::Error, environment: &Environment) -> Result<u8, Erro
 }
 
 impl Plannable {
-    /// What the person gives, and the values that never show.
-    fn given(&self) -> Result<(Given, Vec<String>), Error> {
+    /// What the person gives, and the values that never show. There is a registry if they name one.
+    async fn given(&self, project: &Project, environment: &Environment) -> Result<(Given, Vec<String>), Error> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let mut variables = Vec::new();
         for file in &self.masked_variable_file {
             variables.extend(secret::read(file).map_err(|e| Error::Usage(e.to_string()))?);
         }
-        let secrets = variables.iter().map(|variable: &Variable| variable.value.clone()).collect();
+        let mut secrets: Vec<String> = variables.iter().map(|variable: &Variable| variable.value.clone()).collect();
         variables.extend(self.variable.iter().map(|(name, value)| Variable::new(name, value)));
-        Ok((Given { source: self.source.clone(), id: now, registry: None, variables }, secrets))
+        // Who gives the variable alone means a registry of their own just as much.
+        let variable = variables.iter().rev().find(|variable| variable.name == REGISTRY);
+        let registry = match self.registry.as_ref().or(variable.map(|variable| &variable.value)) {
+            Some(host) => Some(named(host, &project.repository.path, &variables, environment).await?),
+            None => None,
+        };
+        secrets.extend(registry.iter().filter_map(password));
+        Ok((Given { source: self.source.clone(), id: now, registry, variables }, secrets))
     }
 }
 
@@ -162,20 +171,16 @@ fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8
     let cancel = CancellationToken::new();
     let (stop, stop_engine) = (cancel.clone(), engine.clone());
     let work = async move {
-        let (mut given, secrets) = run.plannable.given()?;
-        // Who gives the variable alone means a registry of their own just as much.
-        let variable = given.variables.iter().rev().find(|variable| variable.name == REGISTRY);
-        let own = run.plannable.registry.as_ref().or(variable.map(|variable| &variable.value));
-        let (registry, embedded) = match own {
-            Some(host) => (named(host, &project.repository.path, &given.variables, environment).await?, None),
-            None => {
-                let embedded = Embedded::start(&kept.registry).await?;
-                (embedded.registry.clone(), Some(embedded))
-            }
-        };
+        let (mut given, secrets) = run.plannable.given(project, environment).await?;
         request.secrets = secrets;
-        request.secrets.extend(registry.login.iter().map(|login| login.password.clone()));
-        given.registry = Some(registry);
+        let embedded = match given.registry {
+            Some(_) => None,
+            None => Some(Embedded::start(&kept.registry).await?),
+        };
+        if let Some(Embedded { registry, .. }) = &embedded {
+            request.secrets.extend(password(registry));
+            given.registry = Some(registry.clone());
+        }
         let plan: Plan = match project.plan(&given) {
             Ok(plan) => plan,
             Err(error) => return told(error, environment),
@@ -207,6 +212,10 @@ fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8
         stop.cancel();
         stop_engine.cancel();
     })
+}
+
+fn password(registry: &Registry) -> Option<String> {
+    registry.login.as_ref().map(|login| login.password.clone())
 }
 
 /// The registry that the person names, with what jobs log in with: what the person gives as variables goes before what is stored.

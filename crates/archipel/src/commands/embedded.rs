@@ -5,12 +5,16 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use archipel_ci::RegistryLogin;
+use archipel_ci::mask::MASK;
 use archipel_registry::{FsStorage, Login, Registry};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::errors::Error;
+
+/// The user that GitLab has.
+const USER: &str = "gitlab-ci-token";
 
 /// A registry that runs until this is dropped.
 #[derive(Debug)]
@@ -44,6 +48,13 @@ impl Embedded {
         Ok(Self { registry, root: root.to_owned(), end, serving })
     }
 
+    /// What a pipeline is planned with that is not run: the registry that it would have, but for the port and the password, which are
+    /// not known before one is there.
+    pub(super) fn placeholder() -> archipel_ci::Registry {
+        let login = RegistryLogin { user: USER.into(), password: MASK.into() };
+        archipel_ci::Registry { host: "127.0.0.1:0".into(), login: Some(login) }
+    }
+
     /// Ends it. If it had ended before, this says why: what jobs saw of that is a connection that nobody took.
     pub(super) async fn stop(self) -> Result<(), Error> {
         let _ = self.end.send(()); // nobody listens where serving has ended by itself
@@ -52,14 +63,14 @@ impl Embedded {
     }
 }
 
-/// The user that GitLab has, and a password that nobody can guess.
+/// GitLab's user, and a password that nobody can guess.
 fn random_login() -> Result<RegistryLogin, Error> {
     let mut bytes = [0; 20];
     std::fs::File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(&mut bytes))
         .map_err(Error::io("/dev/urandom"))?;
     let password: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(RegistryLogin { user: "gitlab-ci-token".into(), password })
+    Ok(RegistryLogin { user: USER.into(), password })
 }
 
 #[cfg(test)]

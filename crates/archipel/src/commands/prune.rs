@@ -23,11 +23,9 @@ pub(crate) struct Args {
 /// Removes it.
 pub(super) fn run(args: &Args, environment: &Environment) -> Result<u8, Error> {
     let store = shared::store(environment)?;
-    for image in store.images()?.iter().filter(|image| shared::is_unnamed(image)) {
-        store.untag(&image.reference)?;
-    }
+    let kept = Kept::of(environment)?;
     let alone = store.alone()?;
-    let freed = alone.prune(args.all)? + Kept::of(environment)?.prune(args.all)?;
+    let freed = alone.prune(|image| !args.all && !shared::is_unnamed(image))? + kept.prune(args.all)?;
     drop(alone);
     render::print(&format!("Total reclaimed space: {}\n", text::size(freed)))?;
     Ok(status::OK)

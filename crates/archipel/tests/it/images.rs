@@ -104,6 +104,21 @@ fn needs_userns_what_is_not_needed_is_given_back() {
 }
 
 #[test]
+fn needs_userns_nothing_is_removed_from_a_store_that_others_have_open() {
+    requires!(userns);
+    let archipel = archipel();
+    let context = archipel.home.context("unnamed", [("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]);
+    archipel.ok(["build", &context.display().to_string()]);
+    let open = archipel_store::Store::open(&archipel.home.store()).unwrap();
+    let told = archipel.run(["prune"]).fails(1);
+    assert!(told.contains("in use"), "{told}");
+    assert_eq!(archipel.ok(["images", "-q"]).lines().count(), 1);
+    drop(open);
+    archipel.ok(["prune"]);
+    assert_eq!(archipel.ok(["images", "-q"]), "");
+}
+
+#[test]
 fn needs_userns_the_steps_of_an_image_read_well() {
     requires!(userns);
     let archipel = archipel();

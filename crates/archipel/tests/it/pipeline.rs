@@ -224,7 +224,13 @@ two: {{extends: .job}}
 ended:
   services: [{{name: web, command: [sh, -c, 'echo last words; exit 3']}}]
   script: [echo reached]
-elsewhere: {{script: [echo reached], services: [{{name: web, variables: {{HEALTHCHECK_TCP_PORT: "70000"}}}}]}}
+elsewhere: {{script: [echo reached], services: [busybox, {{name: web, variables: {{HEALTHCHECK_TCP_PORT: "70000"}}}}]}}
+only: {{script: [echo reached], services: [web], variables: {{HEALTHCHECK_TCP_PORT: "70001"}}}}
+beside:
+  services: [web, {{name: busybox, command: [sleep, "60"]}}]
+  variables: {{HEALTHCHECK_TCP_PORT: "{port}"}}
+  script: [wget -qO- http://web:{port}/page]
+twice: {{script: [echo reached], services: [{{name: web, alias: here}}, {{name: web, alias: there}}]}}
 "#
     );
     let dir = repository(&archipel, &pipeline, &[]);
@@ -245,16 +251,23 @@ elsewhere: {{script: [echo reached], services: [{{name: web, variables: {{HEALTH
     for line in [
         "one | served",
         "two | served",
+        "beside | served",
         "ended | WARNING: Service web has ended before the job: exit code 3. The last that it wrote:",
         "ended | last words",
         "ended | reached",
     ] {
         assert!(log.lines().any(|seen| seen == line), "no line {line:?} in\n{log}");
     }
-    assert!(
-        log.contains("HEALTHCHECK_TCP_PORT of the service web is `70000`; it should be the number of a port"),
-        "{log}"
-    );
+    for (job, why) in [
+        ("elsewhere", "HEALTHCHECK_TCP_PORT of the service web is `70000`; it should be the number of a port".into()),
+        ("only", "HEALTHCHECK_TCP_PORT of the service web is `70001`; it should be the number of a port".into()),
+        ("twice", format!("two services of the job cannot both listen at port {port}")),
+        ("twice", "web (web, here) and web (web, there)".into()),
+    ] {
+        let failed = format!("{job} | ERROR: Job failed");
+        assert!(log.lines().any(|line| line.starts_with(&failed) && line.contains(&why)), "no {why:?} in\n{log}");
+    }
+    assert!(!log.contains("twice | Starting service"), "{log}");
 }
 
 #[test]
@@ -320,13 +333,13 @@ login:
     - docker login -u "$CI_REGISTRY_USER" -p "$CI_REGISTRY_PASSWORD" "$CI_REGISTRY"
 "#;
     let dir = repository(&archipel, pipeline, &[]);
-    let run_at = |given: &[&str]| {
-        let mut command = archipel.command(["ci", "run"]);
+    let ci = |verb: &str, given: &[&str]| {
+        let mut command = archipel.command(["ci", verb]);
         let output = command.args(given).current_dir(&dir).output().unwrap();
         let log = String::from_utf8_lossy(&output.stdout).into_owned();
         (log, String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    let run = |given: &[&str]| run_at(&[&["--registry", registry.address()], given].concat());
+    let run = |given: &[&str]| ci("run", &[&["--registry", registry.address()], given].concat());
     let (log, told) = run(&[]);
     assert!(log.contains("as nobody with nothing\n"), "{log}{told}");
     let way = format!("no login for {0} is stored. `archipel login {0}` stores one", registry.address());
@@ -340,8 +353,10 @@ login:
     let (log, told) = run(&[]);
     assert!(log.contains("as ann with [MASKED]\n") && log.contains("Login Succeeded"), "{log}{told}");
     assert!(!log.contains("sup3rsecret") && told.is_empty(), "{log}{told}");
-    let (log, told) = run_at(&["--variable", &format!("CI_REGISTRY={}", registry.address())]);
+    let (log, told) = ci("run", &["--variable", &format!("CI_REGISTRY={}", registry.address())]);
     assert!(log.contains("as ann with [MASKED]\n") && log.contains("Login Succeeded"), "{log}{told}");
+    let (log, told) = ci("preview", &["--registry", registry.address()]);
+    assert!(log.contains("_USER=ann\n") && log.contains("_PASSWORD=[MASKED]\n"), "{log}{told}");
 
     let given = ["--variable", "CI_REGISTRY_USER=bob", "--variable", "CI_REGISTRY_PASSWORD=another"];
     let (log, told) = run(&given);
@@ -439,6 +454,34 @@ fn a_preview_shows_no_secrets() {
         archipel.command(["ci", "list"]).current_dir(&dir).output().unwrap().stdout,
         b"JOB     STAGE   WHEN         AFTER\nbuild   test    on success   nothing\n"
     );
+}
+
+#[test]
+fn what_is_listed_is_what_a_run_would_have() {
+    requires!(git);
+    let archipel = Archipel::new(env!("CARGO_BIN_EXE_archipel"));
+    let pipeline = r#"
+.job: {image: "$CI_REGISTRY_IMAGE:1", script: [make]}
+any: {extends: .job, rules: [{if: $CI_REGISTRY}]}
+login: {extends: .job, rules: [{if: $CI_REGISTRY_USER && $CI_REGISTRY_PASSWORD}]}
+named: {extends: .job, rules: [{if: '$CI_REGISTRY == "r.example:5000"'}]}
+"#;
+    let dir = repository(&archipel, pipeline, &[]);
+    let shown = |arguments: &[&str]| {
+        let output = archipel.command(["ci"].iter().chain(arguments)).current_dir(&dir).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let listed = |arguments: &[&str]| {
+        let list = shown(&[&["list"], arguments].concat());
+        list.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(listed(&[]), "any login");
+    assert_eq!(listed(&["--registry", "r.example:5000"]), "any named");
+    assert_eq!(listed(&["--variable", "CI_REGISTRY=r.example:5000"]), "any named");
+    let preview = shown(&["preview"]);
+    assert!(preview.contains("  CI_REGISTRY_PASSWORD=[MASKED]\n"), "{preview}");
+    let preview = shown(&["preview", "--registry", "r.example:5000"]);
+    assert!(preview.contains("image r.example:5000/local/project:1)\n"), "{preview}");
 }
 
 #[test]

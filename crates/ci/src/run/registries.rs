@@ -1,5 +1,6 @@
 //! How the programs in a job reach registries: as the person does. The files of certificates and keys that the person's configuration
 //! names are bound into the job, with the owners and modes that they have, and the configuration that the job sees names them there.
+//! Its folders of devices are not: what the specs in them name, nodes and files of the machine, a job does not have either.
 
 use std::path::{Path, PathBuf};
 
@@ -92,7 +93,8 @@ mod tests {
             fs::write(path(name), name).unwrap();
         }
         let text = format!(
-            "[registry.a]\nca = [\"{0}/ca.pem\", \"{0}/gone.pem\"]\nkeypair = [{{ key = \"{0}/key.pem\", cert = \"{0}/ca.pem\" }}]\n",
+            "[registry.a]\nca = [\"{0}/ca.pem\", \"{0}/gone.pem\"]\nkeypair = [{{ key = \"{0}/key.pem\", cert = \"{0}/ca.pem\" }}]\n\
+             [cdi]\nspecDirs = [\"{0}/certs.d\"]\n",
             home.path().display()
         );
         let (mounts, variable) = Registries::new(Some(&text), &[path("none"), path("certs.d")]).unwrap().mounts();
@@ -123,8 +125,10 @@ mod tests {
             seen,
             format!(
                 "[registry.a]\nca = [\"/run/archipel/registries/0.pem\", \"{}\"]\nkeypair = [{{ key = \
-                 \"/run/archipel/registries/1.pem\", cert = \"/run/archipel/registries/0.pem\" }}]\n",
-                path("gone.pem").display()
+                 \"/run/archipel/registries/1.pem\", cert = \"/run/archipel/registries/0.pem\" }}]\n\
+                 [cdi]\nspecDirs = [\"{}\"]\n",
+                path("gone.pem").display(),
+                path("certs.d").display()
             )
         );
         let (mounts, variable) = Registries::new(None, &[]).unwrap().mounts();

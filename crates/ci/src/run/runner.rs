@@ -127,12 +127,17 @@ impl Run {
         &self.runner.ports
     }
 
+    /// For a stream of its own.
+    pub(super) fn masker(&self) -> Masker {
+        self.masker.clone()
+    }
+
     fn tell(&self, event: Event) {
         (self.runner.sink.0)(event);
     }
 
     fn masked(&self, text: &str) -> String {
-        let mut masker = self.masker.clone();
+        let mut masker = self.masker();
         let mut shown = masker.push(text.as_bytes());
         shown.extend(masker.finish());
         String::from_utf8_lossy(&shown).into_owned()
@@ -322,7 +327,7 @@ impl Prepared {
         let mut variables: BTreeMap<&str, &str> = self.values.iter().collect();
         variables.insert("CI_JOB_STATUS", status);
         let script = script::write(variables, &asked.project_dir, commands.iter().copied(), asked.colours);
-        let masker = Arc::new(Mutex::new(run.masker.clone()));
+        let masker = Arc::new(Mutex::new(run.masker()));
         let (sink, id, hidden) = (run.runner.sink.clone(), run.id, masker.clone());
         let output = move |bytes: &[u8]| {
             let bytes = hidden.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);

@@ -5,7 +5,7 @@
 //! that one. Docker in docker starts nothing: what a job would ask it for, our program does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use archipel_build::ContainerRoot;
@@ -19,6 +19,7 @@ use super::port::{self, Claim};
 use super::process::{self, End};
 use super::runner::Run;
 use crate::job::Service;
+use crate::mask::Masker;
 use crate::variable::{Values, Variables};
 
 /// How long the job waits for a service to listen (the runner's number).
@@ -30,7 +31,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How much of a service's output is kept, to be shown if it fails.
 const TAIL: usize = 4 << 10;
 
-/// Names the port to wait for, instead of those of the image (the runner's).
+/// Names the port to wait for, instead of those of the image (the runner's). There a job's variables say it of each of its services,
+/// which have addresses of their own; on one network two cannot be meant, so that here they say it of the only one.
 const PORT_VARIABLE: &str = "HEALTHCHECK_TCP_PORT";
 
 /// Longer than any job.
@@ -73,10 +75,10 @@ impl Services {
                 // Scripts may ask for it by name; nobody listens, but the name resolves.
                 all.names.extend(names(&name).into_iter().chain(service.aliases.iter().cloned()));
             } else {
-                opened.push(Opened::new(run, service, name, values).await?);
+                opened.push(Opened::new(run, service, name, values, services.len() == 1).await?);
             }
         }
-        let ports: BTreeSet<u16> = opened.iter().flat_map(|service| service.ports.iter().copied()).collect();
+        let ports = ports(&opened)?;
         let waiting = |ports: &BTreeSet<u16>| {
             run.note(&format!("Waiting for services of other jobs to end: they have port {}.", list(ports)));
         };
@@ -103,20 +105,11 @@ impl Services {
                  listens at"
             )));
         }
-        let tail = Arc::new(Mutex::new(Vec::new()));
-        let (kept, cancel) = (tail.clone(), self.cancel.child_token());
-        let keep = move |bytes: &[u8]| {
-            let mut tail = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            tail.extend_from_slice(bytes);
-            let surplus = tail.len().saturating_sub(TAIL);
-            tail.drain(..surplus);
-        };
-        let last_words = move |run: &Run| {
-            let text = String::from_utf8_lossy(&tail.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
-            text.lines().for_each(|line| run.note(line));
-        };
+        let tail = Arc::new(Mutex::new(Tail::new(run.masker())));
+        let (written, cancel) = (tail.clone(), self.cancel.child_token());
+        let keep = move |bytes: &[u8]| locked(&written).push(bytes);
         let ended = CancellationToken::new();
-        let (end, teller, told, words) = (ended.clone(), run.clone(), name.clone(), last_words.clone());
+        let (end, teller, told, words) = (ended.clone(), run.clone(), name.clone(), tail.clone());
         self.running.push(tokio::spawn(async move {
             let result = process::run(request, Vec::new(), keep, FOR_EVER, &cancel).await;
             drop(root);
@@ -128,7 +121,8 @@ impl Services {
             };
             // The runner too only warns: a service may be meant to do its work and end.
             teller.warn(&format!("Service {told} has ended before the job: {how}. The last that it wrote:"));
-            words(&teller);
+            let words = locked(&words).finish();
+            words.lines().for_each(|line| teller.note(line));
             end.cancel();
         }));
         self.names.extend(names);
@@ -139,11 +133,50 @@ impl Services {
             if !ended.is_cancelled() {
                 let ports = list(&ports);
                 run.warn(&format!("Service {name} does not listen at port {ports} yet. The last that it wrote:"));
-                last_words(run);
+                let words = locked(&tail).text();
+                words.lines().for_each(|line| run.note(line));
             }
         }
         Ok(())
     }
+}
+
+/// The last that a service wrote. What is kept has no secrets any more: half of one would not be known as one.
+struct Tail {
+    masker: Masker,
+    kept: Vec<u8>,
+}
+
+impl Tail {
+    fn new(masker: Masker) -> Self {
+        Self { masker, kept: Vec::new() }
+    }
+
+    fn push(&mut self, written: &[u8]) {
+        let masked = self.masker.push(written);
+        self.keep(&masked);
+    }
+
+    fn keep(&mut self, masked: &[u8]) {
+        self.kept.extend_from_slice(masked);
+        let surplus = self.kept.len().saturating_sub(TAIL);
+        self.kept.drain(..surplus);
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.kept).into_owned()
+    }
+
+    /// Of a service that writes no more.
+    fn finish(&mut self) -> String {
+        let masked = self.masker.finish();
+        self.keep(&masked);
+        self.text()
+    }
+}
+
+fn locked(tail: &Mutex<Tail>) -> MutexGuard<'_, Tail> {
+    tail.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A service that can be started.
@@ -158,7 +191,7 @@ struct Opened {
 }
 
 impl Opened {
-    async fn new(run: &Run, service: &Service, name: String, values: &Values) -> Result<Self, Failure> {
+    async fn new(run: &Run, service: &Service, name: String, values: &Values, only: bool) -> Result<Self, Failure> {
         let names: Vec<String> = names(&name).into_iter().chain(service.aliases.iter().cloned()).collect();
         let root = run.open(&service.image, &name).await?;
         let mut variables: Variables = values.iter().map(|(n, v)| crate::Variable::raw(n, v)).collect();
@@ -174,7 +207,8 @@ impl Opened {
         if request.argv.is_empty() {
             return Err(Failure::System(format!("the service {name} has no command")));
         }
-        let ports = match values.get(PORT_VARIABLE) {
+        let said = only || service.variables.iter().any(|variable| variable.name == PORT_VARIABLE);
+        let ports = match values.get(PORT_VARIABLE).filter(|_| said) {
             None => exposed(&root.config().config.exposed_ports),
             Some(text) => [text.parse().map_err(|_| {
                 Failure::System(format!(
@@ -185,6 +219,23 @@ impl Opened {
         };
         Ok(Self { name, names, root, request, ports })
     }
+}
+
+/// The ports of all, unless two have the same.
+fn ports(services: &[Opened]) -> Result<BTreeSet<u16>, Failure> {
+    let mut owners = BTreeMap::new();
+    for service in services {
+        for port in &service.ports {
+            if let Some(other) = owners.insert(*port, service) {
+                let [first, second] = [other, service].map(|one| format!("{} ({})", one.name, one.names.join(", ")));
+                return Err(Failure::System(format!(
+                    "two services of the job cannot both listen at port {port}, for they share the machine's network: {first} and \
+                     {second}. Let one listen at another port, and set {PORT_VARIABLE} in its `variables` to that"
+                )));
+            }
+        }
+    }
+    Ok(owners.into_keys().collect())
 }
 
 fn list(ports: &BTreeSet<u16>) -> String {
@@ -265,6 +316,19 @@ mod tests {
     fn ports_are_those_of_tcp() {
         let ports = ["5432", "80/tcp", "53/udp", "x/tcp"].map(|text| (text.to_owned(), ()));
         assert_eq!(exposed(&ports.into()), [80, 5432].into());
+    }
+
+    #[test]
+    fn last_words_have_no_half_of_a_secret() {
+        let (secret, mut tail) = ("0123456789", Tail::new(Masker::new(["0123456789"])));
+        for piece in secret.repeat(2 * TAIL / secret.len()).as_bytes().chunks(7) {
+            tail.push(piece);
+        }
+        tail.push(b"0123");
+        assert!(tail.text().ends_with("[MASKED]"), "more of a secret may come");
+        let text = tail.finish();
+        let masked = text.strip_suffix("0123").unwrap();
+        assert_eq!((text.len(), masked.find(|char: char| char.is_ascii_digit())), (TAIL, None));
     }
 
     #[test]

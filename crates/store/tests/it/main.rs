@@ -110,7 +110,7 @@ fn what_the_dead_left_is_swept_and_the_living_keep_theirs() {
 
 #[test]
 fn images_keep_what_they_need() {
-    let (_dir, store) = store();
+    let (dir, store) = store();
     let name: Reference = "example.com/some/app:1".parse().unwrap();
     let (descriptor, diff_id, chain) = base(&store, &[("f", "x")]);
     store.unpack(&descriptor, &diff_id, None, &chain).unwrap();
@@ -128,15 +128,22 @@ fn images_keep_what_they_need() {
     store.cache_put(&stray, b"record").unwrap();
     assert_eq!(store.cache_get(&stray).unwrap().unwrap(), b"record");
 
-    assert!(store.alone().unwrap().prune(false).unwrap() > 0);
-    assert_eq!(store.resolve_image(&name).unwrap(), Some(top));
+    let other: Reference = "example.com/some/other:1".parse().unwrap();
+    store.tag(&other, &top).unwrap();
+    let unread = dir.path().join("images/draft.json");
+    fs::write(&unread, "{").unwrap();
+
+    assert!(store.alone().unwrap().prune(|image| image.reference == name).unwrap() > 0);
+    assert_eq!((store.resolve_image(&other).unwrap(), unread.exists()), (None, false));
+    assert_eq!(store.resolve_image(&name).unwrap(), Some(top.clone()));
     assert_eq!(store.images().unwrap()[0].reference, name);
     assert!(store.snapshot(&SnapshotId::chain(&chain)).unwrap().is_some());
     assert!(store.snapshot(&SnapshotId::step(&stray)).unwrap().is_none());
     assert_eq!((store.blobs().list().unwrap().len(), store.cache_get(&stray).unwrap()), (3, None));
 
+    store.tag(&other, &top).unwrap();
     assert!(store.untag(&name).unwrap() && !store.untag(&name).unwrap());
-    store.alone().unwrap().prune(true).unwrap();
+    store.alone().unwrap().prune(|_| false).unwrap();
     assert!(store.blobs().list().unwrap().is_empty());
     assert_eq!(store.disk_usage().unwrap().images, 0);
 }
