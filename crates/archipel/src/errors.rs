@@ -37,7 +37,15 @@ pub(crate) enum Error {
     NoImage(String),
     /// Building, pulling, pushing, running.
     #[error(transparent)]
-    Build(#[from] archipel_build::Error),
+    Build(archipel_build::Error),
+    /// The same, met by an instruction.
+    #[error("{source}")]
+    Placed {
+        /// The instruction.
+        place: Box<archipel_build::Place>,
+        /// What it met.
+        source: Box<Error>,
+    },
     /// A registry.
     #[error(transparent)]
     Remote(#[from] archipel_remote::Error),
@@ -76,6 +84,17 @@ pub(crate) enum Error {
     Interrupted,
 }
 
+impl From<archipel_build::Error> for Error {
+    fn from(error: archipel_build::Error) -> Self {
+        match error {
+            archipel_build::Error::At { place, source } => {
+                Self::Placed { place, source: Box::new(Self::from(*source)) }
+            }
+            other => Self::Build(other),
+        }
+    }
+}
+
 impl Error {
     /// An I/O error with what was tried.
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
@@ -93,6 +112,7 @@ impl Error {
         use archipel_build::Error as Build;
         match self {
             _ if self.is_broken_pipe() => status::OK,
+            Self::Placed { source, .. } => source.status(),
             Self::Usage(_) | Self::Config { .. } | Self::Build(Build::Request(_)) => status::USAGE,
             Self::Interrupted | Self::Build(Build::Interrupted) => status::INTERRUPTED,
             Self::Remote(e) | Self::Build(Build::Remote(e)) => remote_status(e),
@@ -129,6 +149,7 @@ impl Error {
     pub(crate) fn hint(&self) -> Option<String> {
         use archipel_build::Error as Build;
         match self {
+            Self::Placed { source, .. } => source.hint(),
             Self::Remote(e) | Self::Build(Build::Remote(e)) => remote_hint(e),
             Self::Sandbox(archipel_sandbox::Error::Exec { .. })
             | Self::Build(Build::Sandbox(archipel_sandbox::Error::Exec { .. })) => None,

@@ -16,6 +16,14 @@ pub enum Error {
         /// What is wrong, in the order of the text.
         diagnostics: Vec<Diagnostic>,
     },
+    /// What an instruction asks for cannot be had.
+    #[error("{source}")]
+    At {
+        /// The instruction.
+        place: Box<Place>,
+        /// Why not.
+        source: Box<Error>,
+    },
     /// A step failed.
     #[error(transparent)]
     Step(Box<StepFailure>),

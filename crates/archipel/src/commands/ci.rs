@@ -204,7 +204,7 @@ fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8
             summary.jobs.into_iter().filter(|job| job.state == archipel_ci::State::Failed).find_map(|job| job.cause);
         Ok(match (succeeded, cause) {
             (true, _) => status::OK,
-            (false, Some(cause)) => Error::Build(cause).status(),
+            (false, Some(cause)) => Error::from(cause).status(),
             (false, None) => status::FAILED,
         })
     };

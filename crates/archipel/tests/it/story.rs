@@ -89,11 +89,16 @@ fn needs_userns_a_base_that_is_nowhere_names_what_was_tried() {
     requires!(userns);
     let registry = OwnRegistry::start();
     let archipel = archipel();
-    archipel.home.context("c", [("Dockerfile", format!("FROM {}/no/such:1\n", registry.address()))]);
+    let dockerfile = format!("ARG R={}\nFROM $R/no/such:1\n", registry.address());
+    archipel.home.context("c", [("Dockerfile", dockerfile)]);
     let failed = archipel.run(["build", "--progress", "quiet", "c"]);
     insta::assert_snapshot!(transcript(&archipel, &failed), @r"
     $ archipel build --progress quiet c
     error: [REGISTRY]: [REGISTRY]/no/such:1: not found at http://[REGISTRY]/v2/no/such/manifests/1
+     --> Dockerfile:2:1
+      |
+    2 | FROM $R/no/such:1
+      | ^^^^^^^^^^^^^^^^^
     [exit 12]
     ");
 }

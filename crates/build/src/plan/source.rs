@@ -36,7 +36,8 @@ impl Planner<'_> {
                         format!("--from={name} is neither a stage nor an image: invalid reference format: {e}");
                     self.error("invalid-reference", message, span)
                 })?;
-                Ok(Source::Root(Root::Image(self.image(&reference, &platform).await?)))
+                let image = self.image(&reference, &platform).await.map_err(|e| self.at(e, span))?;
+                Ok(Source::Root(Root::Image(image)))
             }
         }
     }

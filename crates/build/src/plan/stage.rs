@@ -16,7 +16,7 @@ use crate::epoch::{self, Epoch};
 use crate::image::BaseImage;
 use crate::progress::Work;
 use crate::steps::Steps;
-use crate::{Engine, Error, How, Request, Sink, check};
+use crate::{Engine, Error, How, Place, Request, Sink, check};
 
 /// What runtimes take where an image does not say (docker's, which it also writes into images made from scratch).
 pub(super) const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -259,7 +259,7 @@ impl<'a> Planner<'a> {
             return Ok(State::scratch(&walk.globals, &platform));
         }
         let reference = walk.globals.image(&stage.base).map_err(|e| self.wrong(e))?;
-        let image = self.image(&reference, &platform).await?;
+        let image = self.image(&reference, &platform).await.map_err(|e| self.at(e, &stage.span))?;
         Ok(State::of_image(&walk.globals, image))
     }
 
@@ -301,6 +301,15 @@ impl<'a> Planner<'a> {
 
     pub(super) fn error(&self, code: &'static str, message: String, span: &dockerfile::Span) -> Error {
         self.wrong(Diagnostic::error(code, message, span.clone()))
+    }
+
+    /// An error with the place of the instruction that met it.
+    pub(super) fn at(&self, error: Error, span: &dockerfile::Span) -> Error {
+        if matches!(error, Error::Interrupted) || span.is_empty() {
+            return error;
+        }
+        let (name, text) = (self.loaded.name.clone(), self.loaded.text.clone());
+        Error::At { place: Box::new(Place { name, text, span: span.clone() }), source: Box::new(error) }
     }
 
     pub(super) fn wrong(&self, diagnostic: Diagnostic) -> Error {
