@@ -223,6 +223,7 @@ fn ports() {
         ("8000-9000:80/SCTP", "80/sctp"),
         (":80 ::81", "80/tcp 81/tcp"),
         ("7-7", "7/tcp"),
+        ("5 4-6 6/TCP 6/udp", "4/tcp 5/tcp 6/tcp 6/udp"),
         ("$PORTS", "1/tcp 2/udp"),
     ] {
         let found = histories(&format!("FROM x\nENV PORTS=\"1 2/udp\"\nEXPOSE {words}"), &[]);
