@@ -49,7 +49,7 @@ pub use nearest::nearest;
 pub use parse::{Parsed, parse, parse_trigger};
 pub use path::clean as clean_path;
 pub use pattern::{glob_match, path_match};
-pub use redact::redacted;
+pub use redact::{masked, redacted};
 pub use scope::{Globals, Scope, is_proxy};
 pub use source::{AddSource, GitSource};
 pub use span::{LineIndex, Span, Spanned};

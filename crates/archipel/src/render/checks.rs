@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use archipel_build::{Check, Event, Sink};
-use archipel_dockerfile::{Diagnostic, LineIndex, Outline, OutlineNeed, Span, Stage};
+use archipel_dockerfile::{Diagnostic, LineIndex, Outline, OutlineNeed, Span, Stage, masked};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
@@ -90,8 +90,9 @@ pub(crate) fn check_json(check: &Check) -> Value {
     ])
 }
 
-/// The lines of a finding with some around them.
+/// The lines of a finding with some around them. The logins in them stay out of logs.
 fn excerpt(name: &str, text: &str, (first, last): (usize, usize)) -> String {
+    let text = masked(text);
     let lines: Vec<&str> = text.split('\n').collect();
     let (mut from, mut to) = (first, last.min(lines.len()));
     // Longer findings get fewer lines, and the count runs as BuildKit's does: lines above and below, and one more.
@@ -294,10 +295,10 @@ mod tests {
            4 |     RUN d
         --------------------
         ");
-        insta::assert_snapshot!(excerpt("Dockerfile", "FROM a", (1, 1)), @r"
+        insta::assert_snapshot!(excerpt("Dockerfile", "ADD http://me:pw@h /", (1, 1)), @r"
         Dockerfile:1
         --------------------
-           1 | >>> FROM a
+           1 | >>> ADD http://xx:xx@h /
         --------------------
         ");
     }

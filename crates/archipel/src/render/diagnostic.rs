@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use archipel_build::Error as Build;
-use archipel_dockerfile::{Diagnostic, Severity};
+use archipel_dockerfile::{Diagnostic, Severity, masked, redacted};
 
 use super::text;
 use crate::environment::Environment;
@@ -89,14 +89,14 @@ fn helped<'a>(group: Group<'a>, hint: Option<&'a str>) -> Group<'a> {
     }
 }
 
-/// A piece of text with a mark under it.
+/// A piece of text with a mark under it. The logins in it stay out of logs.
 fn marked<'a>(
     name: &'a str,
     text: &'a str,
     span: &Range<usize>,
     label: Option<&'a str>,
 ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-    Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(within(text, span)).label(label))
+    Snippet::source(masked(text)).path(name).annotation(AnnotationKind::Primary.span(within(text, span)).label(label))
 }
 
 /// The code is one word for one kind of mistake: what people search for, and what scripts may look at.
@@ -104,9 +104,9 @@ fn in_dockerfile<'a>(level: Level<'a>, diagnostic: &'a Diagnostic, name: &'a str
     let mut snippet = marked(name, text, &diagnostic.span, None);
     for label in &diagnostic.labels {
         let span = within(text, &label.span);
-        snippet = snippet.annotation(AnnotationKind::Context.span(span).label(label.text.as_str()));
+        snippet = snippet.annotation(AnnotationKind::Context.span(span).label(redacted(&label.text)));
     }
-    let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code);
+    let title = level.primary_title(redacted(&diagnostic.message)).id(diagnostic.code);
     helped(Group::with_title(title).element(snippet), diagnostic.help.as_deref())
 }
 
