@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use archipel_build::Error as Build;
-use archipel_dockerfile::{Diagnostic, Severity, masked, redacted};
+use archipel_dockerfile::{self as dockerfile, Diagnostic, Severity, masked, redacted};
 
-use super::text;
+use super::{checks, text};
 use crate::environment::Environment;
 use crate::errors::Error;
 
@@ -47,7 +47,13 @@ pub(crate) fn render(error: &Error, colours: bool) -> String {
                 shown.push_str(&renderer.render(&[in_dockerfile(Level::ERROR, diagnostic, name, text)]));
                 shown.push_str("\n\n");
             }
-            shown + &renderer.render(&[plain(&error.to_string(), hint.as_deref())]) + "\n"
+            // What is wrong in a text that can be read is what it means.
+            let parsed = dockerfile::parse(text).is_ok();
+            let summary = match checks::parse_error(diagnostics, text, parsed) {
+                Some(words) => format!("{error}: {}", redacted(&words)),
+                None => error.to_string(),
+            };
+            shown + &renderer.render(&[plain(&summary, hint.as_deref())]) + "\n"
         }
         Error::Build(Build::Step(failure)) => {
             let archipel_build::StepFailure { step, platform, reason, tail, place } = &**failure;

@@ -101,7 +101,7 @@ fn what_cannot_be_read_is_an_error() {
       |
       = help: if it belongs to the line before, that line must end in a continuation character
 
-    error: Dockerfile has 1 error
+    error: Dockerfile has 1 error: dockerfile parse error on line 3: unknown instruction: BADCMD
     [exit 1]
     ");
     let finished = archipel.run(["build", "--call=check,format=json", "c"]);

@@ -22,7 +22,7 @@ fn needs_userns_every_error_is_shown_with_its_place() {
     3 | RUN --mout=type=bind true
       |     ^^^^^^^^^^^^^^^^
 
-    error: Dockerfile has 2 errors
+    error: Dockerfile has 2 errors: dockerfile parse error on line 2: unknown instruction: COPPY (did you mean COPY?)
     [exit 1]
     ");
 }
@@ -40,7 +40,7 @@ fn a_login_in_an_address_is_not_shown_with_an_error() {
     2 | ADD --checksun=1 https://xxx:xxxxxxx@h.example/f /f
       |     ^^^^^^^^^^^^
 
-    error: Dockerfile has 1 error
+    error: Dockerfile has 1 error: dockerfile parse error on line 2: unknown flag: --checksun (did you mean checksum?)
     [exit 1]
     ");
     archipel.home.context("c", [("Dockerfile", "ARG U=https://me:hunter2@h/f\nFROM scratch AS B\nADD $U /f\nARG U\n")]);
