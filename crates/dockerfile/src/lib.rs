@@ -35,7 +35,8 @@ mod word;
 
 pub use arch::{OWN_ARGS, automatic_args};
 pub use check::{
-    CheckOptions, Checked, Finding, Outline, OutlineArg, OutlineNeed, RULES, Rule, Subject, check, check_text, outline,
+    CheckOptions, Checked, Finding, Outline, OutlineArg, OutlineNeed, RULES, Rule, Subject, check, check_from,
+    check_text, outline,
 };
 pub use chmod::Chmod;
 pub use csv::csv_fields;
