@@ -1,6 +1,6 @@
 //! What can be said of a Dockerfile without building it (`--call`), and what a build says of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use archipel_dockerfile::{
     self as dockerfile, CheckOptions, Checked, Diagnostic, Finding, Globals, LineIndex, Outline, Parsed, Severity,
@@ -122,9 +122,7 @@ impl Engine {
         request: &Request,
         dockerfile: &dockerfile::Dockerfile,
     ) -> Result<(Globals, Option<usize>, HashMap<usize, ImageConfig>), Diagnostic> {
-        let platform = request.platforms.first().cloned().unwrap_or_else(Platform::host);
-        let automatic = dockerfile::automatic_args(&Platform::host(), &platform, request.target.as_deref());
-        let globals = dockerfile.globals(automatic, &request.build_args)?;
+        let (platform, globals) = first_globals(request, dockerfile)?;
         let target = match request.target.as_deref() {
             Some(name) => Some(dockerfile.target(Some(name))?.index),
             None => None,
@@ -179,24 +177,51 @@ fn base(request: &Request, dockerfile: &dockerfile::Dockerfile, globals: &Global
     }
 }
 
-/// Tells of what the rules find in a Dockerfile that is built.
+/// The first platform that is built for, and the global scope there: what is told of a Dockerfile is told of that one.
+fn first_globals(request: &Request, dockerfile: &dockerfile::Dockerfile) -> Result<(Platform, Globals), Diagnostic> {
+    let platform = request.platforms.first().cloned().unwrap_or_else(Platform::host);
+    let automatic = dockerfile::automatic_args(&Platform::host(), &platform, request.target.as_deref());
+    Ok((platform, dockerfile.globals(automatic, &request.build_args)?))
+}
+
+/// Tells of what the rules find before any stage is looked into, so that it is told also where that fails, or where the text
+/// has errors.
 ///
 /// # Errors
-/// That there is something, where `# check=error=true` says that there should not be; a directive that is wrong; and what is
-/// wrong with a FROM.
-pub(crate) fn tell(subject: &Subject<'_>, request: &Request, text: &str, sink: &Sink) -> Result<(), Diagnostic> {
-    let options = CheckOptions::new(subject.dockerfile, &request.build_args)?;
-    let Checked { findings, errors } = dockerfile::check(subject, &options);
-    // What will fail, the build itself tells; but not what is wrong with the FROM of a stage that it does not need.
-    let in_from = |error: &Diagnostic| {
-        let within = |stage: &Stage| stage.span.start < error.span.start && error.span.end <= stage.span.end;
-        subject.dockerfile.stages.iter().any(within)
+/// A directive that is wrong, and in a text without errors what is wrong with the ARGs before the first FROM and with a FROM,
+/// also that of a stage that the build does not need.
+pub(crate) fn tell_first(
+    dockerfile: &dockerfile::Dockerfile,
+    parsed: bool,
+    request: &Request,
+    text: &str,
+    sink: &Sink,
+) -> Result<(), Diagnostic> {
+    let options = CheckOptions::new(dockerfile, &request.build_args)?;
+    let globals = if parsed { Some(first_globals(request, dockerfile)) } else { None };
+    let Checked { findings, errors } = match &globals {
+        Some(Ok((_, globals))) => dockerfile::check_from(dockerfile, globals, &options),
+        _ => Checked { findings: dockerfile::check_text(dockerfile, &options), errors: Vec::new() },
     };
-    if let Some(wrong) = errors.into_iter().find(in_from) {
-        return Err(wrong);
-    }
     let lines = LineIndex::new(text);
     findings.iter().for_each(|finding| warn(sink, finding.summary(&lines)));
+    globals.transpose()?;
+    errors.into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Tells of what the rules find in a Dockerfile that is built, besides what was told first.
+///
+/// # Errors
+/// That there is something, where `# check=error=true` says that there should not be, and a directive that is wrong.
+pub(crate) fn tell(subject: &Subject<'_>, request: &Request, text: &str, sink: &Sink) -> Result<(), Diagnostic> {
+    let options = CheckOptions::new(subject.dockerfile, &request.build_args)?;
+    let first = dockerfile::check_from(subject.dockerfile, subject.globals, &options).findings;
+    let told: HashSet<&Finding> = first.iter().collect();
+    // What will fail, the build itself tells.
+    let Checked { findings, .. } = dockerfile::check(subject, &options);
+    let lines = LineIndex::new(text);
+    let new = findings.iter().filter(|finding| !told.contains(finding));
+    new.for_each(|finding| warn(sink, finding.summary(&lines)));
     options.violation(&findings).map_or(Ok(()), Err)
 }
 

@@ -15,7 +15,7 @@ pub struct Request {
     pub dockerfile: Dockerfile,
     /// `--build-context`: further trees and images by name.
     pub named_contexts: Vec<(String, Context)>,
-    /// The stage to build (a name or a number); the last one if none.
+    /// The name of the stage to build; the last one if none.
     pub target: Option<String>,
     /// The platforms to build for; the machine's own if empty.
     pub platforms: Vec<Platform>,

@@ -35,7 +35,8 @@ mod word;
 
 pub use arch::{OWN_ARGS, automatic_args};
 pub use check::{
-    CheckOptions, Checked, Finding, Outline, OutlineArg, OutlineNeed, RULES, Rule, Subject, check, check_text, outline,
+    CheckOptions, Checked, Finding, Outline, OutlineArg, OutlineNeed, RULES, Rule, Subject, check, check_from,
+    check_text, outline,
 };
 pub use chmod::Chmod;
 pub use csv::csv_fields;
@@ -49,7 +50,7 @@ pub use nearest::nearest;
 pub use parse::{Parsed, parse, parse_trigger};
 pub use path::clean as clean_path;
 pub use pattern::{glob_match, path_match};
-pub use redact::redacted;
+pub use redact::{masked, redacted};
 pub use scope::{Globals, Scope, is_proxy};
 pub use source::{AddSource, GitSource};
 pub use span::{LineIndex, Span, Spanned};

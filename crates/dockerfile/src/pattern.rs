@@ -41,21 +41,21 @@ fn one(pattern: &[char], c: char) -> Option<usize> {
     match pattern {
         ['?', ..] => (c != '/').then_some(1),
         ['\\', escaped, ..] => (*escaped == c).then_some(2),
-        ['[', rest @ ..] => class(rest, c).map(|used| used + 1),
+        ['[', rest @ ..] => class(rest, c).filter(|(taken, _)| *taken && c != '/').map(|(_, used)| used + 1),
         [literal, ..] => (*literal == c).then_some(1),
         [] => None,
     }
 }
 
-/// A class after its `[`: its length with the `]`, if it takes the character.
-fn class(rest: &[char], c: char) -> Option<usize> {
+/// A class after its `[`: whether it takes the character, and its length with the `]`. `None`: it is malformed.
+fn class(rest: &[char], c: char) -> Option<(bool, usize)> {
     let negated = rest.first() == Some(&'^');
     let mut at = usize::from(negated);
     let mut taken = false;
     let mut first = true;
     loop {
         if rest.get(at) == Some(&']') && !first {
-            return (taken != negated && c != '/').then_some(at + 1);
+            return Some((taken != negated, at + 1));
         }
         first = false;
         let (low, used) = literal(&rest[at.min(rest.len())..])?;
@@ -76,6 +76,38 @@ fn literal(rest: &[char]) -> Option<(char, usize)> {
         ['-' | ']', ..] | [] | ['\\'] => None,
         [c, ..] => Some((*c, 1)),
     }
+}
+
+/// Whether Go would take a pattern for one: escapes escape something, and classes are closed and have a `-` or `]` of their own
+/// only if it is escaped.
+pub(crate) fn is_well_formed(pattern: &str) -> bool {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let mut rest = pattern.as_slice();
+    loop {
+        rest = match rest {
+            [] => return true,
+            ['\\'] => return false,
+            ['\\', _, after @ ..] => after,
+            ['[', after @ ..] => match class(after, '\0').and_then(|(_, used)| after.get(used..)) {
+                Some(after) => after,
+                None => return false,
+            },
+            [_, after @ ..] => after,
+        };
+    }
+}
+
+/// Whether there is anything in a pattern that stands for more than itself.
+pub(crate) fn has_wildcards(pattern: &str) -> bool {
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '*' | '?' | '[' => return true,
+            '\\' => drop(chars.next()),
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Whether a path matches part by part as [`glob_match`], where a part `**` is any number of parts, none among them. A `**` beside other
@@ -143,6 +175,19 @@ mod tests {
         ] {
             assert_eq!(glob_match(pattern, name), expected, "{pattern} {name}");
         }
+    }
+
+    #[test]
+    fn malformed_as_with_go() {
+        for good in ["", "a", "[a]", "[^a-c/]*", "\\[", "[\\]\\-]", "[[]", "]", "a-b", "[^^]", "[z-a]"] {
+            assert!(is_well_formed(good), "{good}");
+        }
+        for bad in
+            ["[", "a[", "[a", "[]a]", "[^]", "[-]", "[a-]", "[-a]", "[a-c-e]", "[+--]", "a\\", "[a\\", "[a-\\", "*[a-"]
+        {
+            assert!(!is_well_formed(bad), "{bad}");
+        }
+        assert!(has_wildcards("a\\[b?") && !has_wildcards("\\*\\?\\[\\"));
     }
 
     #[test]

@@ -6,6 +6,16 @@ const MASK: &str = "xxxxx";
 /// A text in which every address `scheme://user:password@host` has lost the two. The user of ssh is nobody's secret: it stays.
 #[must_use]
 pub fn redacted(text: &str) -> String {
+    replaced(text, |_| MASK.into())
+}
+
+/// The same for a text that spans point into: it stays as long as it is.
+#[must_use]
+pub fn masked(text: &str) -> String {
+    replaced(text, |secret| "x".repeat(secret.len()))
+}
+
+fn replaced(text: &str, by: impl Fn(&str) -> String) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {
@@ -16,14 +26,14 @@ pub fn redacted(text: &str) -> String {
         rest = after;
         let Some((login, _)) = authority.rsplit_once('@') else { continue };
         let (user, password) = login.split_once(':').map_or((login, None), |(user, word)| (user, Some(word)));
-        shown.push_str(match user {
-            "" => "",
-            user if before.ends_with("ssh://") => user,
-            _ => MASK,
-        });
-        if password.is_some() {
+        match user {
+            "" => {}
+            user if before.ends_with("ssh://") => shown.push_str(user),
+            user => shown.push_str(&by(user)),
+        }
+        if let Some(password) = password {
             shown.push(':');
-            shown.push_str(MASK);
+            shown.push_str(&by(password));
         }
         rest = &after[login.len()..];
     }
@@ -47,6 +57,16 @@ mod tests {
             ("é://ü:ö@ä", "é://xxxxx:xxxxx@ä"),
         ] {
             assert_eq!(redacted(text), shown);
+        }
+    }
+    #[test]
+    fn what_is_masked_stays_as_long() {
+        for (text, shown) in [
+            ("ADD https://me:secret@h/a /x\nADD b c", "ADD https://xx:xxxxxx@h/a /x\nADD b c"),
+            ("é://ü:ö@ä http://u:@h ssh://git:pw@h", "é://xx:xx@ä http://x:@h ssh://git:xx@h"),
+        ] {
+            assert_eq!(masked(text), shown);
+            assert_eq!(shown.len(), text.len());
         }
     }
 }

@@ -30,23 +30,60 @@ pub(crate) fn trim(value: &str, pattern: &str, side: Side, longest: bool) -> Res
 /// Puts something else in the place of what a pattern fits: the first time, or everywhere.
 pub(crate) fn replace(value: &str, pattern: &str, by: &str, all: bool, limit: usize) -> Result<String, String> {
     let regex = compile(pattern, &parse(pattern)?, true, false)?;
+    let pieces = if all { around_whole(by) } else { vec![by.to_owned()] };
+    let fixed: usize = pieces.iter().map(String::len).sum();
     let mut text = String::new();
     let mut at = 0;
-    for found in regex.captures_iter(value).take(if all { usize::MAX } else { 1 }) {
-        let Some(place) = found.get(0) else { continue };
-        text.push_str(value.get(at..place.start()).unwrap_or_default());
-        // Docker hands the text for everywhere to its regular expressions, for which `$1` in it is a group, and there is none.
-        match all {
-            true => found.expand(by, &mut text),
-            false => text.push_str(by),
-        }
-        at = place.end();
-        if text.len() > limit {
-            return Err(format!("the substitution makes it longer than {limit} bytes"));
+    // Before anything is written: what one place becomes may itself be far longer than the limit.
+    let fits = |text: &String, more: usize| match text.len() + more > limit {
+        true => Err(format!("the substitution makes it longer than {limit} bytes")),
+        false => Ok(()),
+    };
+    for found in regex.find_iter(value).take(if all { usize::MAX } else { 1 }) {
+        let kept = value.get(at..found.start()).unwrap_or_default();
+        fits(&text, kept.len() + fixed + (pieces.len() - 1) * found.len())?;
+        text.push_str(kept);
+        text.push_str(&pieces.join(found.as_str()));
+        at = found.end();
+    }
+    let rest = value.get(at..).unwrap_or_default();
+    fits(&text, rest.len())?;
+    Ok(text + rest)
+}
+
+/// The texts between which a replacement has what was found. Docker hands the text for everywhere to Go's regular expressions:
+/// `$0` and `${0}` in it are all that was found, another name is a group that is not there, and `$$` is a `$`.
+fn around_whole(by: &str) -> Vec<String> {
+    let mut pieces = Vec::new();
+    let mut piece = String::new();
+    let mut rest = by;
+    while let Some((before, after)) = rest.split_once('$') {
+        piece.push_str(before);
+        let (name, behind) = group(after);
+        rest = behind;
+        match name {
+            Some("0") => pieces.push(std::mem::take(&mut piece)),
+            Some(_) => {}
+            None => {
+                piece.push('$');
+                rest = after.strip_prefix('$').unwrap_or(after);
+            }
         }
     }
-    text.push_str(value.get(at..).unwrap_or_default());
-    Ok(text)
+    pieces.push(piece + rest);
+    pieces
+}
+
+/// The name of a group behind its `$`, if there is one, and what comes after it.
+fn group(text: &str) -> (Option<&str>, &str) {
+    let braced = text.strip_prefix('{');
+    let inner = braced.unwrap_or(text);
+    let (name, rest) = inner.split_at(inner.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(inner.len()));
+    let rest = if braced.is_some() { rest.strip_prefix('}') } else { Some(rest) };
+    match rest {
+        Some(rest) if !name.is_empty() => (Some(name), rest),
+        _ => (None, text),
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -88,4 +125,34 @@ fn compile(pattern: &str, parts: &[Part], longest: bool, anchored: bool) -> Resu
         }
     }
     Regex::new(&text).map_err(|_| format!("invalid pattern ({pattern}) in substitution: it is too long"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_in_what_comes_everywhere() {
+        for (by, text) in [
+            ("[$0]", "[a][a]"),
+            ("${0}b$0", "abaaba"),
+            ("$1${x}$0b_", ""),
+            ("$$0", "$0$0"),
+            ("$", "$$"),
+            ("$-${0", "$-${0$-${0"),
+            ("$00é${}", "${}${}"),
+        ] {
+            assert_eq!(replace("aa", "a", by, true, 100).unwrap(), text, "{by}");
+        }
+        assert_eq!(replace("aa", "a", "$0", false, 100).unwrap(), "$0a");
+    }
+
+    #[test]
+    fn limits_are_looked_at_before_anything_is_written() {
+        assert_eq!(replace("abc", "b", "-$0-", true, 5).unwrap(), "a-b-c");
+        assert!(replace("abc", "b", "-$0-", true, 4).is_err());
+        // All of it would be more than machines have.
+        let value = "a".repeat(1 << 20);
+        assert!(replace(&value, "*", &"$0".repeat(1 << 17), true, 1 << 20).is_err());
+    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use archipel_build::{Check, Event, Sink};
-use archipel_dockerfile::{Diagnostic, LineIndex, Outline, OutlineNeed, Span, Stage};
+use archipel_dockerfile::{Diagnostic, LineIndex, Outline, OutlineNeed, Span, Stage, masked};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
@@ -66,21 +66,9 @@ pub(crate) fn check_json(check: &Check) -> Value {
     let file =
         Path::new(&check.name).file_name().map_or_else(|| check.name.clone(), |n| n.to_string_lossy().into_owned());
     let source = json!({ "filename": file, "data": encoded(&check.text), "language": "Dockerfile" });
-    // BuildKit tells one error, the first that it comes to: in the text as a whole, in an instruction, in what they make together.
-    let stage = |error: &&Diagnostic| match error.code {
-        _ if check.parsed => 2,
-        code if OF_THE_TEXT.contains(&code) => 0,
-        code if OF_THE_WHOLE.contains(&code) => 2,
-        _ => 1,
-    };
-    let error = check.errors.iter().min_by_key(stage).map(|error| {
-        let message = match stage(&error) {
-            1 if error.code != "no-stage" => {
-                format!("dockerfile parse error on line {}: {}", lines.line(error.span.start), error.message)
-            }
-            _ => error.message.clone(),
-        };
-        json!({ "message": message, "location": location(&lines, &error.span) })
+    let error = told(&check.errors, check.parsed).map(|error| {
+        let message = parse_error(&check.errors, &check.text, check.parsed);
+        json!({ "message": message.unwrap_or_else(|| error.message.clone()), "location": location(&lines, &error.span) })
     });
     object([
         // Go writes an empty list as `null`.
@@ -90,8 +78,31 @@ pub(crate) fn check_json(check: &Check) -> Value {
     ])
 }
 
-/// The lines of a finding with some around them.
+/// What BuildKit comes to first: the text as a whole, instructions, what they make together.
+fn stage(error: &Diagnostic, parsed: bool) -> u8 {
+    match error.code {
+        _ if parsed => 2,
+        code if OF_THE_TEXT.contains(&code) => 0,
+        code if OF_THE_WHOLE.contains(&code) => 2,
+        _ => 1,
+    }
+}
+
+/// The one error that BuildKit tells.
+fn told(errors: &[Diagnostic], parsed: bool) -> Option<&Diagnostic> {
+    errors.iter().min_by_key(|error| stage(error, parsed))
+}
+
+/// BuildKit's words for that error if it is one of an instruction that cannot be read.
+pub(super) fn parse_error(errors: &[Diagnostic], text: &str, parsed: bool) -> Option<String> {
+    let error = told(errors, parsed).filter(|error| stage(error, parsed) == 1 && error.code != "no-stage")?;
+    let line = LineIndex::new(text).line(error.span.start);
+    Some(format!("dockerfile parse error on line {line}: {}", error.message))
+}
+
+/// The lines of a finding with some around them. The logins in them stay out of logs.
 fn excerpt(name: &str, text: &str, (first, last): (usize, usize)) -> String {
+    let text = masked(text);
     let lines: Vec<&str> = text.split('\n').collect();
     let (mut from, mut to) = (first, last.min(lines.len()));
     // Longer findings get fewer lines, and the count runs as BuildKit's does: lines above and below, and one more.
@@ -294,10 +305,10 @@ mod tests {
            4 |     RUN d
         --------------------
         ");
-        insta::assert_snapshot!(excerpt("Dockerfile", "FROM a", (1, 1)), @r"
+        insta::assert_snapshot!(excerpt("Dockerfile", "ADD http://me:pw@h /", (1, 1)), @r"
         Dockerfile:1
         --------------------
-           1 | >>> FROM a
+           1 | >>> ADD http://xx:xx@h /
         --------------------
         ");
     }

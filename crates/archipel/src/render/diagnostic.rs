@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use archipel_build::Error as Build;
-use archipel_dockerfile::{Diagnostic, Severity};
+use archipel_dockerfile::{self as dockerfile, Diagnostic, Severity, masked, redacted};
 
-use super::text;
+use super::{checks, text};
 use crate::environment::Environment;
 use crate::errors::Error;
 
@@ -47,7 +47,13 @@ pub(crate) fn render(error: &Error, colours: bool) -> String {
                 shown.push_str(&renderer.render(&[in_dockerfile(Level::ERROR, diagnostic, name, text)]));
                 shown.push_str("\n\n");
             }
-            shown + &renderer.render(&[plain(&error.to_string(), hint.as_deref())]) + "\n"
+            // What is wrong in a text that can be read is what it means.
+            let parsed = dockerfile::parse(text).is_ok();
+            let summary = match checks::parse_error(diagnostics, text, parsed) {
+                Some(words) => format!("{error}: {}", redacted(&words)),
+                None => error.to_string(),
+            };
+            shown + &renderer.render(&[plain(&summary, hint.as_deref())]) + "\n"
         }
         Error::Build(Build::Step(failure)) => {
             let archipel_build::StepFailure { step, platform, reason, tail, place } = &**failure;
@@ -94,14 +100,14 @@ fn helped<'a>(group: Group<'a>, hint: Option<&'a str>) -> Group<'a> {
     }
 }
 
-/// A piece of text with a mark under it.
+/// A piece of text with a mark under it. The logins in it stay out of logs.
 fn marked<'a>(
     name: &'a str,
     text: &'a str,
     span: &Range<usize>,
     label: Option<&'a str>,
 ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-    Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(within(text, span)).label(label))
+    Snippet::source(masked(text)).path(name).annotation(AnnotationKind::Primary.span(within(text, span)).label(label))
 }
 
 /// The code is one word for one kind of mistake: what people search for, and what scripts may look at.
@@ -109,9 +115,9 @@ fn in_dockerfile<'a>(level: Level<'a>, diagnostic: &'a Diagnostic, name: &'a str
     let mut snippet = marked(name, text, &diagnostic.span, None);
     for label in &diagnostic.labels {
         let span = within(text, &label.span);
-        snippet = snippet.annotation(AnnotationKind::Context.span(span).label(label.text.as_str()));
+        snippet = snippet.annotation(AnnotationKind::Context.span(span).label(redacted(&label.text)));
     }
-    let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code);
+    let title = level.primary_title(redacted(&diagnostic.message)).id(diagnostic.code);
     helped(Group::with_title(title).element(snippet), diagnostic.help.as_deref())
 }
 

@@ -101,7 +101,7 @@ fn what_cannot_be_read_is_an_error() {
       |
       = help: if it belongs to the line before, that line must end in a continuation character
 
-    error: Dockerfile has 1 error
+    error: Dockerfile has 1 error: dockerfile parse error on line 3: unknown instruction: BADCMD
     [exit 1]
     ");
     let finished = archipel.run(["build", "--call=check,format=json", "c"]);
@@ -127,6 +127,41 @@ fn needs_userns_every_from_must_be_right() {
         archipel.home.context("c", [("Dockerfile", format!("FROM {from} AS unused\nFROM scratch\nLABEL a=b\n"))]);
         let told = archipel.run(["build", "c"]).fails(1);
         assert!(told.contains(error), "{told}");
+    }
+}
+
+#[test]
+fn needs_userns_a_build_that_does_not_begin_tells_of_what_was_found_before() {
+    let archipel = archipel();
+    let casing = "StageNameCasing: Stage name 'Base' should be lowercase (line 1)";
+    for (text, target, warnings, error) in [
+        (
+            "FROM scratch AS Base\nMAINTAINER me\nBADCMD\n",
+            None,
+            &[casing, "MaintainerDeprecated: "][..],
+            "error: Dockerfile has 1 error: dockerfile parse error on line 3: unknown instruction: BADCMD",
+        ),
+        ("FROM scratch AS Base\n", Some("--target=nothing"), &[casing], "target stage \"nothing\" could not be found"),
+        ("FROM scratch AS Base\nFROM 127.0.0.1:1/gone\n", None, &[casing], "127.0.0.1:1"),
+        (
+            "FROM --platform=$BULIDPLATFORM scratch\n",
+            None,
+            &[
+                "UndefinedArgInFrom: FROM argument 'BULIDPLATFORM' is not declared (did you mean BUILDPLATFORM?) (line 1)",
+            ],
+            "empty platform value from expression $BULIDPLATFORM (did you mean BUILDPLATFORM?)",
+        ),
+        ("ARG a=${b?none}\nFROM scratch AS Base\n", None, &["StageNameCasing: "], "b: none"),
+    ] {
+        archipel.home.context("c", [("Dockerfile", text)]);
+        let finished = archipel.run(["build", "--progress=plain", "c"].into_iter().chain(target));
+        assert_ne!(finished.code(), 0, "{text}");
+        let told = finished.stderr();
+        for warning in warnings {
+            // As it is found, and in the list.
+            assert_eq!(told.matches(warning).count(), 2, "{warning}: {told}");
+        }
+        assert!(told.contains(error), "{error}: {told}");
     }
 }
 

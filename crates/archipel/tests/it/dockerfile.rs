@@ -22,9 +22,33 @@ fn needs_userns_every_error_is_shown_with_its_place() {
     3 | RUN --mout=type=bind true
       |     ^^^^^^^^^^^^^^^^
 
-    error: Dockerfile has 2 errors
+    error: Dockerfile has 2 errors: dockerfile parse error on line 2: unknown instruction: COPPY (did you mean COPY?)
     [exit 1]
     ");
+}
+
+#[test]
+fn a_login_in_an_address_is_not_shown_with_an_error() {
+    let archipel = archipel();
+    let text = "FROM scratch\nADD --checksun=1 https://mé:hunter2@h.example/f /f\n";
+    archipel.home.context("c", [("Dockerfile", text)]);
+    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["build", "--check", "c"])), @r"
+    $ archipel build --check c
+    error[unknown-flag]: unknown flag: --checksun (did you mean checksum?)
+     --> Dockerfile:2:5
+      |
+    2 | ADD --checksun=1 https://xxx:xxxxxxx@h.example/f /f
+      |     ^^^^^^^^^^^^
+
+    error: Dockerfile has 1 error: dockerfile parse error on line 2: unknown flag: --checksun (did you mean checksum?)
+    [exit 1]
+    ");
+    archipel.home.context("c", [("Dockerfile", "ARG U=https://me:hunter2@h/f\nFROM scratch AS B\nADD $U /f\nARG U\n")]);
+    for call in ["check", "outline", "outline,format=json"] {
+        let finished = archipel.run(["build", &format!("--call={call}"), "c"]);
+        let told = finished.stdout();
+        assert!(told.contains("https://") && told.contains("@h/f") && !told.contains("hunter2"), "{told}");
+    }
 }
 
 #[test]

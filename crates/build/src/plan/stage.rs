@@ -109,13 +109,12 @@ impl<'a> Planner<'a> {
             devices: None,
             declared: BTreeSet::new(),
         };
-        let (errors, warnings): (Vec<_>, Vec<_>) =
+        let (mut errors, warnings): (Vec<_>, Vec<_>) =
             parsed.diagnostics.into_iter().partition(|d| d.severity == Severity::Error);
-        if !errors.is_empty() {
-            return Err(planner.wrong_all(errors));
-        }
         warnings.iter().for_each(|warning| warn(sink, warning.message.clone()));
-        Ok(planner)
+        let told = check::tell_first(&planner.dockerfile, errors.is_empty(), request, &loaded.text, sink);
+        errors.extend(told.err());
+        if errors.is_empty() { Ok(planner) } else { Err(planner.wrong_all(errors)) }
     }
 
     /// Makes it.
@@ -146,7 +145,7 @@ impl<'a> Planner<'a> {
         Ok(Planned { plan: self.plan, contexts: self.contexts, targets, epoch })
     }
 
-    /// Tells what the rules find. They are the same for every platform.
+    /// Tells what the rules find in stages. They are the same for every platform.
     fn check(&self, walk: &Walk, target: usize) -> Result<(), Error> {
         let base = |(index, state): (&usize, &Arc<State>)| Some((*index, state.base.as_ref()?.config.clone()));
         let bases = walk.states.iter().filter_map(base).collect();

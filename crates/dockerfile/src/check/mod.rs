@@ -32,7 +32,7 @@ pub use outline::{Outline, OutlineArg, OutlineNeed, outline};
 pub use rule::{RULES, Rule};
 
 /// What a rule has to say. Plain data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Finding {
     /// Which rule.
     pub rule: &'static Rule,
@@ -83,13 +83,20 @@ pub fn check_text(dockerfile: &Dockerfile, options: &CheckOptions) -> Vec<Findin
     report.finish().findings
 }
 
+/// Checks what can be checked before any stage is looked into: the text, and what becomes of FROM. The errors are those of FROM.
+#[must_use]
+pub fn check_from(dockerfile: &Dockerfile, globals: &Globals, options: &CheckOptions) -> Checked {
+    let bases = HashMap::new();
+    let mut report = Report { options, checked: Checked::default() };
+    report.before_stages(&Subject { dockerfile, globals, target: None, ignore: None, bases: &bases });
+    report.finish()
+}
+
 /// Checks everything.
 #[must_use]
 pub fn check(subject: &Subject<'_>, options: &CheckOptions) -> Checked {
     let mut report = Report { options, checked: Checked::default() };
-    report.text(subject.dockerfile);
-    report.from(subject);
-    report.unportable_in_globals(subject);
+    report.before_stages(subject);
     match walk::stages(subject) {
         Ok(stages) => {
             let mut seen = command::Seen::default();
@@ -120,6 +127,12 @@ impl Report<'_> {
         self.casing(dockerfile);
         self.names(dockerfile);
         self.definitions(dockerfile);
+    }
+
+    fn before_stages(&mut self, subject: &Subject<'_>) {
+        self.text(subject.dockerfile);
+        self.from(subject);
+        self.unportable_in_globals(subject);
     }
 
     /// `comments` are those above the instruction, or none for the rules on which BuildKit lets only the directive at the top

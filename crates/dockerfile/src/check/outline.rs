@@ -6,6 +6,7 @@ use super::{Subject, walk};
 use crate::diagnostic::Diagnostic;
 use crate::instruction::{Instruction, Op};
 use crate::mount::Mount;
+use crate::redact::redacted;
 use crate::span::Span;
 use crate::step::Step;
 
@@ -29,7 +30,7 @@ pub struct Outline {
 pub struct OutlineArg {
     /// Its name.
     pub name: String,
-    /// Its value in this build; empty if it has none.
+    /// Its value in this build, without logins; empty if it has none.
     pub value: String,
     /// What its comment says.
     pub description: Option<String>,
@@ -121,7 +122,7 @@ fn globals(subject: &Subject<'_>) -> Result<(BTreeMap<String, OutlineArg>, Needs
                 used.extend(before);
             }
             needs.insert(name.clone(), used);
-            let value = subject.globals.get(name).unwrap_or_default().to_owned();
+            let value = redacted(subject.globals.get(name).unwrap_or_default());
             let (description, span) = (arg.description.clone(), instruction.span.clone());
             args.insert(name.clone(), OutlineArg { name: name.clone(), value, description, span });
         }
@@ -139,7 +140,8 @@ impl Taken {
                     // One that is handed on from above is told of where it comes from.
                     let handed_on = arg.default.is_none() && subject.globals.given(name).is_none() && value.is_some();
                     if !handed_on {
-                        let (value, description) = (value.clone().unwrap_or_default(), arg.description.clone());
+                        let value = redacted(value.as_deref().unwrap_or_default());
+                        let description = arg.description.clone();
                         self.args.insert(
                             name.clone(),
                             OutlineArg { name: name.clone(), value, description, span: span.clone() },

@@ -1,7 +1,7 @@
 //! The rules: BuildKit's, by its names and in its words, and one of our own.
 
 /// A rule.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Rule {
     /// What directives call it: `StageNameCasing`.
     pub name: &'static str,

@@ -1,5 +1,6 @@
 //! EXPOSE: ports, ranges and protocols.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
@@ -11,12 +12,16 @@ use crate::span::Span;
 const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
 
 impl Scope {
-    /// A variable may hold several ports. Docker does not take note of one that nobody defined.
+    /// A variable may hold several ports. Docker does not take note of one that nobody defined. It names a port in the history
+    /// as often as it is written; here once, for a short line may name all of them many times.
     pub(super) fn ports(&mut self, words: &[Word]) -> Result<Vec<String>, Diagnostic> {
         let mut ports = Vec::new();
+        let mut known = HashSet::new();
         for word in words {
             for text in self.expansion(word)?.words {
-                ports.extend(range(&text, &word.span)?);
+                let (range, protocol) = range(&text, &word.span)?;
+                let new = range.filter(|port| known.insert((*port, protocol)));
+                ports.extend(new.map(|port| format!("{port}/{protocol}")));
             }
         }
         Ok(ports)
@@ -25,7 +30,7 @@ impl Scope {
 
 /// `80`, `80/udp`, `8000-8010/tcp`. What docker writes before it for `run -p` (an address, a port of the host) has no meaning
 /// here and is left out; but it must be right, as with docker.
-fn range(text: &str, span: &Span) -> Result<Vec<String>, Diagnostic> {
+fn range(text: &str, span: &Span) -> Result<(RangeInclusive<u16>, &'static str), Diagnostic> {
     let wrong = |message: String| {
         Diagnostic::error("invalid-port", message, span.clone()).help("write 80, 80/udp or 8000-8010/tcp")
     };
@@ -35,10 +40,10 @@ fn range(text: &str, span: &Span) -> Result<Vec<String>, Diagnostic> {
     if port.is_empty() {
         return Err(wrong(format!("invalid port: {text:?}: no port specified")));
     }
-    let lower = if protocol.is_empty() { "tcp".into() } else { protocol.to_ascii_lowercase() };
-    if !PROTOCOLS.contains(&lower.as_str()) {
+    let known = PROTOCOLS.into_iter().find(|known| protocol.eq_ignore_ascii_case(known));
+    let Some(protocol) = known.or(protocol.is_empty().then_some("tcp")) else {
         return Err(wrong(format!("invalid port: {text:?}: invalid proto: {protocol}")));
-    }
+    };
     let bare = address.strip_prefix('[').map_or(Some(address), |rest| rest.strip_suffix(']'));
     if !address.is_empty() && bare.is_none_or(|bare| bare.parse::<IpAddr>().is_err()) {
         return Err(wrong(format!("invalid IP address: {address}")));
@@ -51,7 +56,7 @@ fn range(text: &str, span: &Span) -> Result<Vec<String>, Diagnostic> {
             return Err(wrong(message));
         }
     }
-    Ok(ports.map(|port| format!("{port}/{lower}")).collect())
+    Ok((ports, protocol))
 }
 
 fn numbers(text: &str) -> Option<RangeInclusive<u16>> {

@@ -197,12 +197,18 @@ fn what_is_wrong_with_values() {
         ("ADD --keep-git-dir https://h/a.git?keep-git-dir=false b", "inconsistent keep-git-dir configuration"),
         ("COPY http://h/a b", "source can't be a URL for COPY"),
         ("COPY --exclude=a --exclude=[b c d", "invalid exclude pattern \"[b\": syntax error in pattern"),
+        ("COPY [ /a/", "invalid source \"[\": syntax error in pattern"),
+        ("COPY v[ /a/", "invalid source \"v[\": syntax error in pattern"),
+        ("ADD a [b* /a/", "invalid source \"[b*\": syntax error in pattern"),
         ("COPY --exclude=! c d", "invalid exclude pattern \"!\""),
         ("COPY https://h/a.git b", "source can't be a git ref for COPY"),
         ("LABEL a=${B:?needed}", "needed"),
     ] {
         let error = steps_of(&format!("FROM x\n{text}"), &[]).unwrap_err();
         assert!(error.contains(part), "{text}: {error}");
+    }
+    for good in ["COPY \\\\[ /", "ADD --checksum= http://h/[ /a"] {
+        assert!(steps_of(&format!("FROM x\n{good}"), &[]).is_ok(), "{good}");
     }
     for good in ["SIGTERM", "term", "9", "300", "RTMIN", "RTMIN+15", "SIGRTMAX-14"] {
         assert!(steps_of(&format!("FROM x\nSTOPSIGNAL {good}"), &[]).is_ok(), "{good}");
@@ -223,6 +229,7 @@ fn ports() {
         ("8000-9000:80/SCTP", "80/sctp"),
         (":80 ::81", "80/tcp 81/tcp"),
         ("7-7", "7/tcp"),
+        ("5 4-6 6/TCP 6/udp", "4/tcp 5/tcp 6/tcp 6/udp"),
         ("$PORTS", "1/tcp 2/udp"),
     ] {
         let found = histories(&format!("FROM x\nENV PORTS=\"1 2/udp\"\nEXPOSE {words}"), &[]);

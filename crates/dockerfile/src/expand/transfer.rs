@@ -7,6 +7,7 @@ use crate::diagnostic::Diagnostic;
 use crate::ignore::IgnoreFile;
 use crate::instruction::{Add, Copy, Transfer, Word};
 use crate::path;
+use crate::pattern::{has_wildcards, is_well_formed};
 use crate::scope::Scope;
 use crate::source::AddSource;
 use crate::step::{AddStep, CopyStep, InlineFile};
@@ -26,7 +27,7 @@ impl Scope {
         let common = self.transfer(&copy.transfer)?;
         for (text, word) in &common.sources {
             let wrong = |message: String| Err(Diagnostic::error("invalid-source", message, word.span.clone()));
-            match AddSource::parse(text) {
+            match source(text) {
                 Ok(AddSource::Path(_)) => {}
                 Ok(AddSource::Http { .. }) => return wrong("source can't be a URL for COPY; ADD takes it".into()),
                 Ok(AddSource::Git(_)) => return wrong("source can't be a git ref for COPY; ADD takes it".into()),
@@ -51,8 +52,8 @@ impl Scope {
         let common = self.transfer(&add.transfer)?;
         let mut sources = Vec::new();
         for (text, word) in common.sources {
-            let source = AddSource::parse(&text);
-            sources.push(source.map_err(|reason| Diagnostic::error("invalid-source", reason, word.span.clone()))?);
+            sources
+                .push(source(&text).map_err(|reason| Diagnostic::error("invalid-source", reason, word.span.clone()))?);
         }
         let checksum = add.checksum.as_ref().map(|word| self.expand(word)).transpose()?;
         if let (Some(word), Some(text)) = (&add.checksum, &checksum) {
@@ -118,6 +119,16 @@ impl Scope {
             chown: chown.filter(|text| !text.is_empty()),
             chmod,
         })
+    }
+}
+
+/// What is copied. A path with wildcards is a pattern, and must be a right one.
+fn source(text: &str) -> Result<AddSource, String> {
+    match AddSource::parse(text)? {
+        AddSource::Path(path) if has_wildcards(&path) && !is_well_formed(&path) => {
+            Err(format!("invalid source {path:?}: syntax error in pattern"))
+        }
+        source => Ok(source),
     }
 }
 

@@ -54,6 +54,12 @@ fn variables_that_grow() {
 }
 
 #[test]
+fn one_port_many_times() {
+    let (size, stopped) = run(&format!("FROM scratch\nEXPOSE{}\n", " 0-65535".repeat(200)));
+    assert!(!stopped && size < 1 << 20, "{size}");
+}
+
+#[test]
 fn deep_and_long_words() {
     let nested = format!("FROM scratch\nENV a={}x{}\n", "${b:-\\\n".repeat(MANY), "}".repeat(MANY));
     assert!(run(&nested).1);
