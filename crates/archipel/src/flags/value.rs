@@ -78,7 +78,8 @@ pub(crate) fn entitlements(text: &str) -> Result<Entitlements, String> {
     let mut all: Vec<String> = Vec::new();
     for part in text.split(',') {
         match (part.split_once('='), all.last_mut()) {
-            (Some(("device", _)), _) => all.push(part.to_owned()),
+            // Without a name it would be every device, which is another permission.
+            (Some(("device", name)), _) if !name.is_empty() => all.push(part.to_owned()),
             // What stands for the device in the Dockerfile.
             (Some(("alias", alias)), Some(device)) if device.starts_with("device=") && !alias.is_empty() => {
                 device.push(',');
@@ -129,7 +130,17 @@ mod tests {
             of("device=a/b=c,alias=x,device").map(|all| all.join(" ")),
             Ok("device=a/b=c,alias=x device".into())
         );
-        for wrong in ["", "foo", "alias=x", "device,alias=x", "device=a,alias=", "device=a,other=x", "network.host=1"] {
+        for wrong in [
+            "",
+            "foo",
+            "alias=x",
+            "device=",
+            "device=,alias=x",
+            "device,alias=x",
+            "device=a,alias=",
+            "device=a,other=x",
+            "network.host=1",
+        ] {
             assert!(of(wrong).is_err(), "{wrong}");
         }
     }
