@@ -216,6 +216,8 @@ pub enum Output {
         dest: Option<PathBuf>,
         /// A tar rather than a folder.
         tar: bool,
+        /// Names beside `--tag`.
+        names: Vec<Reference>,
         /// How layers are compressed, ...
         options: ImageOptions,
     },
@@ -223,6 +225,8 @@ pub enum Output {
     Docker {
         /// The file; `None` is standard output.
         dest: Option<PathBuf>,
+        /// Names beside `--tag`.
+        names: Vec<Reference>,
         /// How layers are compressed, ...
         options: ImageOptions,
     },

@@ -110,8 +110,10 @@ impl Engine {
         }
         for output in outputs {
             let names = match output {
-                Output::Image { names, .. } => names.as_slice(),
-                _ => &[],
+                Output::Image { names, .. } | Output::Oci { names, .. } | Output::Docker { names, .. } => {
+                    names.as_slice()
+                }
+                Output::Local { .. } | Output::Tar { .. } | Output::CacheOnly => &[],
             };
             let names = normal(request.tags.iter().chain(names))?;
             match output {
@@ -123,11 +125,11 @@ impl Engine {
                     let image = images.get(options, &names, true).await?;
                     self.export_image(&images, &image, &names, *push).await?;
                 }
-                Output::Oci { dest, tar, options } => {
+                Output::Oci { dest, tar, options, .. } => {
                     let image = images.get(options, &names, true).await?;
                     self.export_layout(&images, &image, &names, dest.as_deref(), *tar).await?;
                 }
-                Output::Docker { dest, options } => {
+                Output::Docker { dest, options, .. } => {
                     let image = images.get(options, &names, false).await?;
                     self.export_archive(&images, &image, &names, dest.as_deref()).await?;
                 }
@@ -256,7 +258,8 @@ impl Engine {
         split: Option<bool>,
         epoch: Option<SourceDateEpoch>,
     ) -> Result<(), Error> {
-        let split = split.unwrap_or(images.results.len() > 1);
+        let several = images.results.len() > 1;
+        let split = split.unwrap_or(several);
         let mut roots = Vec::new();
         for result in images.results {
             let base = match &result.base {
@@ -265,7 +268,7 @@ impl Engine {
             };
             let name = result.platform.file_name();
             let statement = images.request.provenance.as_ref().map(|provenance| rootfs::Statement {
-                name: match split || images.results.len() == 1 {
+                name: match split || !several {
                     true => "provenance.json".into(),
                     false => format!("provenance.{name}.json"),
                 },

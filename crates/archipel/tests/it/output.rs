@@ -1,0 +1,41 @@
+//! `--output`: what is written, under which names, and where in it the files of several platforms are.
+
+use std::path::Path;
+
+use archipel_testkit::{Archipel, Finished, requires};
+use serde_json::Value;
+
+use crate::main_job::tool;
+use crate::util::archipel;
+
+const COPY: &str = "FROM scratch\nCOPY f /d/f\n";
+
+/// Builds a context of a Dockerfile and one more file.
+fn build(archipel: &Archipel, dockerfile: &str, flags: &[&str]) -> Finished {
+    let context = archipel.home.context("c", [("Dockerfile", dockerfile), ("f", "f")]).display().to_string();
+    archipel.run([&["build"], flags, &[&context]].concat())
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn needs_userns_an_output_names_the_image_beside_tag() {
+    requires!(userns);
+    let archipel = archipel();
+    let work = archipel.home.work();
+    let outputs =
+        ["type=oci,dest=layout,tar=false,\"name=org/repo:1,repo\"", "type=docker,dest=out.tar,name=org/repo:1"];
+    let _ = build(&archipel, COPY, &["-t", "tagged:2", "-o", outputs[0], "-o", outputs[1]]).ok();
+    let index = json(&work.join("layout/index.json"));
+    let names: Vec<&str> = index["manifests"].as_array().unwrap().iter().map(full_name).collect();
+    assert_eq!(names, ["docker.io/library/tagged:2", "docker.io/org/repo:1", "docker.io/library/repo:latest"]);
+    let manifest = tool("tar", &["-xOf", &work.join("out.tar").display().to_string(), "manifest.json"]);
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!(manifest[0]["RepoTags"], serde_json::json!(["tagged:2", "org/repo:1"]));
+}
+
+fn full_name(entry: &Value) -> &str {
+    entry["annotations"]["io.containerd.image.name"].as_str().unwrap()
+}
