@@ -39,3 +39,15 @@ fn needs_userns_an_output_names_the_image_beside_tag() {
 fn full_name(entry: &Value) -> &str {
     entry["annotations"]["io.containerd.image.name"].as_str().unwrap()
 }
+
+#[test]
+fn needs_userns_an_inline_cache_that_no_output_holds_is_told() {
+    requires!(userns);
+    let archipel = archipel();
+    for (output, lost) in [("type=local,dest=out", true), ("type=oci,dest=out.tar", false)] {
+        let built = build(&archipel, COPY, &["--cache-to", "type=inline", "-o", output]);
+        let told = built.stderr().contains("an inline cache is a part of an image, and no output is one");
+        assert_eq!(told, lost, "{}", built.stderr());
+        let _ = built.ok();
+    }
+}

@@ -108,6 +108,9 @@ impl Engine {
         if request.provenance.is_some() && outputs.iter().any(|output| matches!(output, Output::Docker { .. })) {
             warn(sink, "an archive for docker has no place for provenance: it goes without");
         }
+        if request.keeps_inline_cache() && !outputs.iter().any(is_image) {
+            warn(sink, "an inline cache is a part of an image, and no output is one: it is kept nowhere");
+        }
         for output in outputs {
             let names = match output {
                 Output::Image { names, .. } | Output::Oci { names, .. } | Output::Docker { names, .. } => {
@@ -141,7 +144,7 @@ impl Engine {
                 }
                 Output::CacheOnly => {}
             }
-            if !matches!(output, Output::Local { .. } | Output::Tar { .. } | Output::CacheOnly) {
+            if is_image(output) {
                 all_names.extend(names.into_iter().filter(|name| !all_names.contains(name)).collect::<Vec<_>>());
             }
         }
@@ -293,6 +296,11 @@ impl Engine {
         .await;
         work.finish(written)
     }
+}
+
+/// Whether what is written is an image, and not files alone.
+fn is_image(output: &Output) -> bool {
+    matches!(output, Output::Image { .. } | Output::Oci { .. } | Output::Docker { .. })
 }
 
 /// What the store calls an image that has no name.
