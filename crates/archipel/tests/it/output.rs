@@ -41,6 +41,25 @@ fn full_name(entry: &Value) -> &str {
 }
 
 #[test]
+fn needs_userns_what_leads_to_an_image_is_told_alike_and_the_same_again() {
+    requires!(userns);
+    let archipel = archipel();
+    let work = archipel.home.work();
+    let mut layouts = Vec::new();
+    for _ in 0..2 {
+        let output = ["-o", "type=oci,dest=out.tar", "-o", "type=oci,dest=layout,tar=false"];
+        let told = ["--platform", "linux/arm64", "--metadata-file", "told"];
+        let _ = build(&archipel, COPY, &[&output[..], &told].concat()).ok();
+        let (mut index, told) = (json(&work.join("layout/index.json")), json(&work.join("told")));
+        assert_eq!(index["manifests"][0], told["containerimage.descriptor"]);
+        assert_eq!(index["manifests"][0]["platform"]["architecture"], "arm64");
+        assert!(index["manifests"][0]["annotations"]["org.opencontainers.image.created"].is_string());
+        layouts.push((index["manifests"][0].take(), std::fs::read(work.join("out.tar")).unwrap()));
+    }
+    assert!(layouts[0] == layouts[1]);
+}
+
+#[test]
 fn needs_userns_an_inline_cache_that_no_output_holds_is_told() {
     requires!(userns);
     let archipel = archipel();
