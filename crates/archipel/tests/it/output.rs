@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::main_job::tool;
 use crate::util::archipel;
 
+const BOTH: &str = "linux/amd64,linux/arm64";
 const COPY: &str = "FROM scratch\nCOPY f /d/f\n";
 
 /// Builds a context of a Dockerfile and one more file.
@@ -18,6 +19,20 @@ fn build(archipel: &Archipel, dockerfile: &str, flags: &[&str]) -> Finished {
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn needs_userns_platforms_in_one_folder_have_only_folders_in_common() {
+    requires!(userns);
+    let archipel = archipel();
+    let flags = ["--platform", BOTH, "-o", "type=local,dest=out,platform-split=false"];
+    let out = archipel.home.work().join("out");
+    let refused = build(&archipel, COPY, &flags);
+    let why = "cannot overwrite d/f from linux/amd64 with linux/arm64 when split option is disabled";
+    assert!(refused.code() != 0 && refused.stderr().contains(why), "{}", refused.stderr());
+    assert!(!out.exists());
+    let _ = build(&archipel, "FROM scratch\nARG TARGETARCH\nCOPY f /d/$TARGETARCH\n", &flags).ok();
+    assert!(out.join("d/amd64").is_file() && out.join("d/arm64").is_file());
 }
 
 #[test]

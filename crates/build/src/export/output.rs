@@ -279,7 +279,7 @@ impl Engine {
                 provenance: provenance.clone(),
             });
             let (place, snapshot) = (split.then_some(name), result.top.clone().or(base));
-            roots.push(rootfs::Wanted { place, snapshot, statement });
+            roots.push(rootfs::Wanted { platform: result.platform.clone(), place, snapshot, statement });
         }
         let work = images.work(if folder { "exporting files" } else { "exporting to a tar" });
         let epoch = epoch.or(images.epoch).map(|epoch| epoch.0);
@@ -287,6 +287,9 @@ impl Engine {
         let sink = images.sink.clone();
         let written = blocking(move || {
             let roots = rootfs::open(&store, roots, epoch.unwrap_or_else(now))?;
+            if roots.len() > 1 && !split {
+                rootfs::check_apart(&roots)?;
+            }
             match (dest, folder) {
                 (Some(dest), true) => local::write(&dest, &roots, epoch, &told, &sink),
                 (None, true) => Err(Error::Request("type=local needs dest=FOLDER".into())),
