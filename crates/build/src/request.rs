@@ -243,7 +243,8 @@ pub enum Output {
     Tar {
         /// The file; `None` is standard output.
         dest: Option<PathBuf>,
-        /// As for [`Output::Local`].
+        /// `platform-split=`: the archive has folders as it would without; a statement of provenance says its platform where
+        /// this is false.
         split: Option<bool>,
         /// As for [`Output::Local`].
         epoch: Option<SourceDateEpoch>,

@@ -36,6 +36,19 @@ fn needs_userns_platforms_in_one_folder_have_only_folders_in_common() {
 }
 
 #[test]
+fn needs_userns_a_tar_has_folders_where_there_are_several_platforms() {
+    requires!(userns);
+    let archipel = archipel();
+    let tar = archipel.home.work().join("out.tar").display().to_string();
+    for (platforms, split, place) in [(BOTH, "false", "linux_arm64/d/f"), ("linux/arm64", "true", "d/f")] {
+        let output = format!("type=tar,dest=out.tar,platform-split={split}");
+        let _ = build(&archipel, COPY, &["--platform", platforms, "-o", &output]).ok();
+        let listed = tool("tar", &["-tf", &tar]);
+        assert!(listed.lines().any(|name| name == place), "{listed}");
+    }
+}
+
+#[test]
 fn needs_userns_an_output_names_the_image_beside_tag() {
     requires!(userns);
     let archipel = archipel();

@@ -263,6 +263,8 @@ impl Engine {
     ) -> Result<(), Error> {
         let several = images.results.len() > 1;
         let split = split.unwrap_or(several);
+        // With BuildKit a tar has folders whenever there are several platforms, and only then.
+        let placed = if folder { split } else { several };
         let mut roots = Vec::new();
         for result in images.results {
             let base = match &result.base {
@@ -278,7 +280,7 @@ impl Engine {
                 predicate: provenance.predicate(images.request, &result.materials),
                 provenance: provenance.clone(),
             });
-            let (place, snapshot) = (split.then_some(name), result.top.clone().or(base));
+            let (place, snapshot) = (placed.then_some(name), result.top.clone().or(base));
             roots.push(rootfs::Wanted { platform: result.platform.clone(), place, snapshot, statement });
         }
         let work = images.work(if folder { "exporting files" } else { "exporting to a tar" });
@@ -287,7 +289,7 @@ impl Engine {
         let sink = images.sink.clone();
         let written = blocking(move || {
             let roots = rootfs::open(&store, roots, epoch.unwrap_or_else(now))?;
-            if roots.len() > 1 && !split {
+            if roots.len() > 1 && !placed {
                 rootfs::check_apart(&roots)?;
             }
             match (dest, folder) {
