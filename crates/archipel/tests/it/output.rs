@@ -49,6 +49,29 @@ fn needs_userns_a_tar_has_folders_where_there_are_several_platforms() {
 }
 
 #[test]
+fn needs_userns_one_platform_may_be_written_like_several() {
+    requires!(userns);
+    let archipel = archipel();
+    let work = archipel.home.work();
+    let asked = |value: &str, platforms: &str| {
+        let argument = format!("BUILDKIT_MULTI_PLATFORM={value}");
+        let outputs = ["-o", "out", "-o", "type=oci,dest=layout,tar=false"];
+        build(&archipel, COPY, &[&["--build-arg", &argument, "--platform", platforms], &outputs[..]].concat())
+    };
+    let _ = asked("true", "linux/arm64").ok();
+    assert!(work.join("out/linux_arm64/d/f").is_file());
+    let index = json(&work.join("layout/index.json"));
+    assert_eq!(index["manifests"][0]["mediaType"], archipel_oci::media_type::OCI_INDEX);
+    for (value, why) in [
+        ("maybe", "invalid boolean value for multi-platform: maybe"),
+        ("0", "conflicting config: returning multiple target platforms is not allowed"),
+    ] {
+        let refused = asked(value, BOTH);
+        assert!(refused.code() != 0 && refused.stderr().contains(why), "{}", refused.stderr());
+    }
+}
+
+#[test]
 fn needs_userns_an_output_names_the_image_beside_tag() {
     requires!(userns);
     let archipel = archipel();

@@ -60,7 +60,8 @@ impl Engine {
         work: &Work,
     ) -> Result<Image, Error> {
         let annotations = Annotations::parse(&request.annotations, &options.annotations)?;
-        if results.len() == 1 && attested.is_none() && annotations.need_index() {
+        let single = results.len() == 1 && !request.multi_platform()?;
+        if single && attested.is_none() && annotations.need_index() {
             return Err(Error::Request("an image for one platform has no index that could be annotated".into()));
         }
         if options.docker_types && !annotations.is_empty() {
@@ -120,7 +121,7 @@ impl Engine {
             }
         }
         let mut entry = match entries.as_slice() {
-            [only] => only.clone(),
+            [only] if single => only.clone(),
             _ => {
                 let mut index = Index::new(entries);
                 index.annotations = annotations.of(On::Index, None);

@@ -261,7 +261,7 @@ impl Engine {
         split: Option<bool>,
         epoch: Option<SourceDateEpoch>,
     ) -> Result<(), Error> {
-        let several = images.results.len() > 1;
+        let several = images.request.multi_platform()?;
         let split = split.unwrap_or(several);
         // With BuildKit a tar has folders whenever there are several platforms, and only then.
         let placed = if folder { split } else { several };

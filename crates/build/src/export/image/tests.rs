@@ -112,6 +112,19 @@ async fn one_platform_has_no_index() {
 }
 
 #[tokio::test]
+async fn one_platform_has_an_index_where_that_is_asked_for() {
+    let (_dir, engine) = engine();
+    let results = [result("linux/arm64", vec![snapshot(&engine, "a")])];
+    let build_args = vec![("BUILDKIT_MULTI_PLATFORM".into(), "1".into())];
+    let request = Request { build_args, ..request(&[("index:a", "b")]) };
+    let image = assemble(&engine, &request, &results, &ImageOptions::default()).await.unwrap();
+    let index = index(&image);
+    assert_eq!(index.manifests[0].digest, image.members[0].manifest);
+    assert_eq!((index.manifests.len(), index.annotations["a"].as_str()), (1, "b"));
+    assert_eq!((&image.entry.digest, &image.entry.platform), (image.top.digest(), &None));
+}
+
+#[tokio::test]
 async fn the_entry_that_leads_to_an_image_has_its_platform_and_time() {
     let (_dir, engine) = engine();
     let made = |platform: &str, created: &str| {
