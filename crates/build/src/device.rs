@@ -66,7 +66,7 @@ impl Devices {
         let allowed = self.allowed(allow);
         for wish in wanted {
             let alias = grants(allow).find(|grant| grant.alias == Some(&wish.name));
-            let name = alias.map_or(wish.name.as_str(), |grant| grant.name);
+            let name = alias.and_then(|grant| grant.name).unwrap_or(&wish.name);
             let named = self.named(name);
             if named.is_empty() && wish.required {
                 return Err(self.missing(name, span));
@@ -115,8 +115,8 @@ impl Devices {
         let mut names = BTreeSet::new();
         for grant in grants(allow) {
             match grant.name {
-                "" => names.extend(self.by_name.keys()),
-                name => names.extend(self.named(name).into_iter().map(|device| &device.name)),
+                None => names.extend(self.by_name.keys()),
+                Some(name) => names.extend(self.named(name).into_iter().map(|device| &device.name)),
             }
         }
         names
@@ -146,19 +146,21 @@ impl Device {
 
 /// `--allow device[=NAME[,alias=ALIAS]]`.
 struct Grant<'a> {
-    /// Empty for every device.
-    name: &'a str,
+    /// None for every device.
+    name: Option<&'a str>,
     /// What stands for it in the Dockerfile.
     alias: Option<&'a str>,
 }
 
 fn grants(allow: &[String]) -> impl Iterator<Item = Grant<'_>> {
-    allow.iter().filter_map(|entitlement| match entitlement.split_once('=').unwrap_or((entitlement, "")) {
-        ("device", what) => Some(match what.split_once(",alias=") {
-            Some((name, alias)) => Grant { name, alias: Some(alias) },
-            None => Grant { name: what, alias: None },
-        }),
-        _ => None,
+    allow.iter().filter_map(|entitlement| {
+        let Some(what) = entitlement.strip_prefix("device=") else {
+            return (entitlement == "device").then_some(Grant { name: None, alias: None });
+        };
+        Some(match what.split_once(",alias=") {
+            Some((name, alias)) => Grant { name: Some(name), alias: Some(alias) },
+            None => Grant { name: Some(what), alias: None },
+        })
     })
 }
 

@@ -94,6 +94,8 @@ impl Engine {
 
     /// Builds.
     pub async fn build(&self, request: &Request, sink: &Sink) -> Result<Built, Error> {
+        // Asked for again when the result is written: what is wrong is told before there is any work.
+        request.multi_platform()?;
         let loaded = context::load(request, self).await?;
         let steps = Steps::default();
         let mut request = request.clone();

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use archipel_dockerfile::redacted;
+use archipel_dockerfile::{is_proxy, redacted};
 use archipel_oci::{Digest, Platform, Reference};
 use serde_json::{Value, json};
 
@@ -88,9 +88,10 @@ impl Provenance {
     fn parameters(&self, request: &Request) -> Value {
         let mut parameters = json!({ "frontend": "dockerfile", "target": request.target });
         if self.max {
-            // A proxy's address may hold a login.
+            // How this machine reaches the network is nothing that an image is made from, and may hold a login.
             let pairs = |pairs: &[(String, String)]| {
-                pairs.iter().map(|(name, value)| (name.clone(), redacted(value))).collect::<BTreeMap<_, _>>()
+                let told = pairs.iter().filter(|(name, _)| !is_proxy(name));
+                told.map(|(name, value)| (name.clone(), redacted(value))).collect::<BTreeMap<_, _>>()
             };
             parameters["buildArgs"] = json!(pairs(&request.build_args));
             parameters["labels"] = json!(pairs(&request.labels));
@@ -174,5 +175,16 @@ mod tests {
         ] {
             assert_eq!(package(&name.parse().unwrap(), &platform), url);
         }
+    }
+
+    #[test]
+    fn logins_are_not_published() {
+        let pair = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let build_args =
+            [("HTTP_PROXY", "me:pw@proxy:3128"), ("all_proxy", "http://me:p/w@proxy"), ("REPO", "https://me:pw@h/a")];
+        let request = Request { build_args: build_args.map(pair).to_vec(), ..Request::empty() };
+        let predicate = Provenance { max: true, ..Provenance::default() }.predicate(&request, &BTreeSet::new());
+        let told = &predicate["buildDefinition"]["externalParameters"]["buildArgs"];
+        assert_eq!(*told, json!({ "REPO": "https://xxxxx:xxxxx@h/a" }));
     }
 }

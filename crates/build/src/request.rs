@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use archipel_oci::{Platform, Reference};
 
-use crate::{CacheExport, CacheLocation, Provenance};
+use crate::{CacheExport, CacheLocation, Error, Provenance};
 
 /// One build.
 #[derive(Clone, Debug)]
@@ -116,15 +116,41 @@ impl std::str::FromStr for SourceDateEpoch {
 impl Request {
     /// Whether the image is to say which steps its layers are.
     pub(crate) fn keeps_inline_cache(&self) -> bool {
-        let argument = self.build_args.iter().rev().find(|(name, _)| name == "BUILDKIT_INLINE_CACHE");
-        argument.is_some_and(|(_, value)| matches!(value.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True"))
-            || self.inline_cache
+        self.build_arg("BUILDKIT_INLINE_CACHE").and_then(boolean) == Some(true) || self.inline_cache
+    }
+
+    /// Whether the result is an index, or a folder for each platform. With one platform it is where that is asked for.
+    pub(crate) fn multi_platform(&self) -> Result<bool, Error> {
+        let several = self.platforms.len() > 1;
+        let Some(text) = self.build_arg("BUILDKIT_MULTI_PLATFORM").filter(|text| !text.is_empty()) else {
+            return Ok(several);
+        };
+        match boolean(text) {
+            None => Err(Error::Request(format!("invalid boolean value for multi-platform: {text}"))),
+            Some(false) if several => {
+                Err(Error::Request("conflicting config: returning multiple target platforms is not allowed".into()))
+            }
+            Some(wanted) => Ok(wanted),
+        }
+    }
+
+    fn build_arg(&self, wanted: &str) -> Option<&str> {
+        self.build_args.iter().rev().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
     }
 
     /// A `--build-context` and its name as it was given. Names are compared without case, and as references where they are some.
     pub(crate) fn named_context(&self, name: &str) -> Option<(String, Context)> {
         let wanted = normal(name);
         self.named_contexts.iter().rev().find(|(known, _)| normal(known) == wanted).cloned()
+    }
+}
+
+/// As Go's `strconv.ParseBool` reads it.
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
     }
 }
 
@@ -219,6 +245,8 @@ pub enum Output {
         dest: Option<PathBuf>,
         /// A tar rather than a folder.
         tar: bool,
+        /// Names beside `--tag`.
+        names: Vec<Reference>,
         /// How layers are compressed, ...
         options: ImageOptions,
     },
@@ -226,6 +254,8 @@ pub enum Output {
     Docker {
         /// The file; `None` is standard output.
         dest: Option<PathBuf>,
+        /// Names beside `--tag`.
+        names: Vec<Reference>,
         /// How layers are compressed, ...
         options: ImageOptions,
     },
@@ -242,7 +272,8 @@ pub enum Output {
     Tar {
         /// The file; `None` is standard output.
         dest: Option<PathBuf>,
-        /// As for [`Output::Local`].
+        /// `platform-split=`: the archive has folders as it would without; a statement of provenance says its platform where
+        /// this is false.
         split: Option<bool>,
         /// As for [`Output::Local`].
         epoch: Option<SourceDateEpoch>,

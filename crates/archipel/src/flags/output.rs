@@ -33,11 +33,13 @@ pub(crate) fn parse(text: &str) -> Result<Output, String> {
             if !tar && dest.is_none() {
                 return Err("type=oci,tar=false needs dest=FOLDER".into());
             }
-            Output::Oci { dest, tar, options: fields.image_options()? }
+            Output::Oci { dest, tar, names: fields.names()?, options: fields.image_options()? }
         }
         // Without `dest` docker's archive goes into docker's own store; here that is our store.
         "docker" => match dest {
-            Some(dest) => Output::Docker { dest: file(Some(dest)), options: fields.image_options()? },
+            Some(dest) => {
+                Output::Docker { dest: file(Some(dest)), names: fields.names()?, options: fields.image_options()? }
+            }
             None => Output::Image {
                 push: false,
                 names: fields.names()?,
@@ -170,6 +172,10 @@ mod tests {
         assert!(matches!(parse("type=local,dest=a=b"), Ok(Output::Local { dest, .. }) if dest.as_os_str() == "a=b"));
         assert!(matches!(parse("type=oci,dest=-"), Ok(Output::Oci { dest: None, tar: true, .. })));
         assert!(matches!(parse("type=oci,tar=false,dest=d"), Ok(Output::Oci { tar: false, .. })));
+        let named = parse(r#"type=oci,dest=-,"name=org/repo:1,repo""#);
+        assert!(matches!(named, Ok(Output::Oci { names, .. }) if names.len() == 2));
+        let named = parse("type=docker,dest=-,name=org/repo:1");
+        assert!(matches!(named, Ok(Output::Docker { names, .. }) if names[0].to_string() == "docker.io/org/repo:1"));
         assert!(matches!(parse("type=docker"), Ok(Output::Image { push: false, .. })));
         assert!(matches!(parse("type=docker,dest=x.tar"), Ok(Output::Docker { dest: Some(_), .. })));
         assert!(matches!(parse("type=registry"), Ok(Output::Image { push: true, .. })));

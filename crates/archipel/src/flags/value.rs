@@ -18,8 +18,9 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     if key.is_empty() { Err("it should be KEY=VALUE".into()) } else { Ok((key.to_owned(), value.to_owned())) }
 }
 
-/// `64m`, `1gb`, `4096`: bytes, the letters being powers of 1024.
+/// `64m`, `1.5gb`, `4096`: bytes, the letters being powers of 1024. What is less than a byte is dropped, as docker does.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let wrong = || "a size is a number and one of b, k, m, g, t".to_owned();
     let lower = text.trim().to_ascii_lowercase();
     let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match lower.get(digits.len()..).unwrap_or_default().trim_start() {
@@ -28,10 +29,18 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         "m" | "mb" | "mib" => 20,
         "g" | "gb" | "gib" => 30,
         "t" | "tb" | "tib" => 40,
-        _ => return Err("a size is a number and one of b, k, m, g, t".into()),
+        _ => return Err(wrong()),
     };
-    let number: u64 = digits.trim().parse().map_err(|_| "a size is a number and one of b, k, m, g, t".to_owned())?;
-    number.checked_mul(1 << shift).ok_or_else(|| "it is too large".into())
+    let unit = 1_u64 << shift;
+    let (whole, fraction) = digits.trim().split_once('.').unwrap_or((digits.trim(), ""));
+    let number: u64 = match whole {
+        "" if !fraction.is_empty() => 0,
+        whole => whole.parse().map_err(|_| wrong())?,
+    };
+    // From the last digit on, so that nothing is rounded.
+    let below = fraction.chars().rev().try_fold(0, |below, c| Some((u64::from(c.to_digit(10)?) * unit + below) / 10));
+    let below = below.ok_or_else(wrong)?;
+    number.checked_mul(unit).and_then(|whole| whole.checked_add(below)).ok_or_else(|| "it is too large".into())
 }
 
 /// `nofile=1024[:2048]`.
@@ -69,7 +78,8 @@ pub(crate) fn entitlements(text: &str) -> Result<Entitlements, String> {
     let mut all: Vec<String> = Vec::new();
     for part in text.split(',') {
         match (part.split_once('='), all.last_mut()) {
-            (Some(("device", _)), _) => all.push(part.to_owned()),
+            // Without a name it would be every device, which is another permission.
+            (Some(("device", name)), _) if !name.is_empty() => all.push(part.to_owned()),
             // What stands for the device in the Dockerfile.
             (Some(("alias", alias)), Some(device)) if device.starts_with("device=") && !alias.is_empty() => {
                 device.push(',');
@@ -91,7 +101,11 @@ mod tests {
         assert_eq!(size("4096"), Ok(4096));
         assert_eq!(size("64M"), Ok(64 << 20));
         assert_eq!(size("2 GiB"), Ok(2 << 30));
-        for wrong in ["", "m", "1.5g", "-1", "1x", "99999999t"] {
+        assert_eq!(size("0.125g"), Ok(128 << 20));
+        assert_eq!(size(".5k"), Ok(512));
+        assert_eq!(size("1.0009765625k"), Ok(1025));
+        assert_eq!(size("2.999b"), Ok(2));
+        for wrong in ["", "m", ".", ".g", "1.5.2g", "1.-5g", "-1", "-0.5g", "1x", "99999999t", "16777216.5t"] {
             assert!(size(wrong).is_err(), "{wrong}");
         }
     }
@@ -116,7 +130,17 @@ mod tests {
             of("device=a/b=c,alias=x,device").map(|all| all.join(" ")),
             Ok("device=a/b=c,alias=x device".into())
         );
-        for wrong in ["", "foo", "alias=x", "device,alias=x", "device=a,alias=", "device=a,other=x", "network.host=1"] {
+        for wrong in [
+            "",
+            "foo",
+            "alias=x",
+            "device=",
+            "device=,alias=x",
+            "device,alias=x",
+            "device=a,alias=",
+            "device=a,other=x",
+            "network.host=1",
+        ] {
             assert!(of(wrong).is_err(), "{wrong}");
         }
     }

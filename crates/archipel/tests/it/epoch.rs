@@ -89,7 +89,8 @@ fn needs_userns_files_are_attested_by_a_file_beside_them() {
     let digest = archipel_oci::Digest::of(b"f");
     assert_eq!(said["subject"][0], serde_json::json!({ "name": "f", "digest": { "sha256": digest.hex() } }));
 
-    let context = archipel.home.path().join("work/epoch").display().to_string();
+    let dockerfile = "FROM scratch\nARG TARGETARCH\nCOPY f /$TARGETARCH\n";
+    let context = archipel.home.context("platforms", [("Dockerfile", dockerfile), ("f", "f")]).display().to_string();
     let platforms = ["build", "--platform", "linux/amd64,linux/arm64", "--provenance", "mode=min", "--output"];
     let run = |output: String| archipel.run([&platforms[..], &[&output, &context]].concat()).ok();
     let _ = run(format!("type=local,dest={}", out.join("split").display()));

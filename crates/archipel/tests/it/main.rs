@@ -15,6 +15,7 @@ mod index;
 mod login;
 mod main_job;
 mod manifest;
+mod output;
 mod page;
 mod pipeline;
 mod registry;

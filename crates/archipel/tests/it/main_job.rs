@@ -183,7 +183,7 @@ fn listing(tar: &Path) -> Vec<String> {
     lines
 }
 
-fn tool(program: &str, args: &[&str]) -> String {
+pub(crate) fn tool(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{program}: {e}"));
     let shown = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {args:?}\n{shown}");

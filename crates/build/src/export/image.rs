@@ -1,6 +1,5 @@
 //! Puts an image together: layers of snapshots, configs, manifests, and an index where there are several platforms.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use archipel_oci::{Descriptor, DiffId, Digest, ImageConfig, Index, Manifest, RawManifest, Reference, media_type};
@@ -19,6 +18,9 @@ use crate::progress::Work;
 use crate::request::{Compression, ImageOptions};
 use crate::{Engine, Error, Request, provenance};
 
+/// When what a descriptor leads to was made (OCI image specification).
+const CREATED: &str = "org.opencontainers.image.created";
+
 /// An image that is ready to go somewhere: config and manifests are in the store.
 #[derive(Clone, Debug)]
 pub(super) struct Image {
@@ -27,8 +29,8 @@ pub(super) struct Image {
     pub(super) members: Vec<Member>,
     /// The index, or the only manifest.
     pub(super) top: RawManifest,
-    /// Notes on the entry that leads to the top.
-    pub(super) notes: BTreeMap<String, String>,
+    /// What leads to the top, with what is noted on it.
+    pub(super) entry: Descriptor,
 }
 
 /// The image for one platform.
@@ -58,7 +60,8 @@ impl Engine {
         work: &Work,
     ) -> Result<Image, Error> {
         let annotations = Annotations::parse(&request.annotations, &options.annotations)?;
-        if results.len() == 1 && attested.is_none() && annotations.need_index() {
+        let single = results.len() == 1 && !request.multi_platform()?;
+        if single && attested.is_none() && annotations.need_index() {
             return Err(Error::Request("an image for one platform has no index that could be annotated".into()));
         }
         if options.docker_types && !annotations.is_empty() {
@@ -117,22 +120,27 @@ impl Engine {
                 parts.add_manifest(attestation.manifest);
             }
         }
-        let notes = match entries.as_slice() {
-            [only] => only.annotations.clone(),
+        let mut entry = match entries.as_slice() {
+            [only] if single => only.clone(),
             _ => {
                 let mut index = Index::new(entries);
                 index.annotations = annotations.of(On::Index, None);
                 index.media_type = Some(in_terms(media_type::OCI_INDEX, options.docker_types).into());
                 let raw = RawManifest::from_index(&index);
                 documents.push(raw.bytes().to_vec());
+                let mut entry = raw.descriptor();
+                entry.annotations = annotations.of(On::IndexDescriptor, None);
                 parts.add_manifest(raw);
-                annotations.of(On::IndexDescriptor, None)
+                entry
             }
         };
+        if let Some(created) = created(results, options) {
+            entry.annotations.entry(CREATED.into()).or_insert(created);
+        }
         let store = self.store.clone();
         blocking(move || documents.iter().try_for_each(|bytes| store.blobs().put(bytes).map(drop))).await?;
         let top = parts.top().cloned().ok_or_else(|| Error::Request("there is no platform to build for".into()))?;
-        Ok(Image { parts, members, top, notes })
+        Ok(Image { parts, members, top, entry })
     }
 
     /// The layers of each platform. A snapshot that several platforms share is made a layer of once.
@@ -220,6 +228,13 @@ impl Engine {
         }
         Ok(parts)
     }
+}
+
+/// When an image was made. Not now, as with BuildKit: the same again should be the same, with and without an epoch.
+fn created(results: &[PlatformResult], options: &ImageOptions) -> Option<String> {
+    let own = |result: &PlatformResult| result.config.created.as_ref()?.parse().ok();
+    let newest = || results.iter().filter_map(own).max().map(jiff::Timestamp::as_second);
+    options.source_date_epoch.map(|epoch| epoch.0).or_else(newest).map(rfc3339)
 }
 
 fn layer_options(options: &ImageOptions) -> LayerOptions {

@@ -98,9 +98,9 @@ impl<'a> Copy<'a> {
         while let Some(here) = stack.last_mut() {
             let Some(name) = here.names.pop() else {
                 let done = stack.pop();
-                if let Some(Frame { to, path, stat, .. }) = done.filter(|frame| !frame.path.as_os_str().is_empty()) {
+                if let Some(frame) = done.filter(|frame| !frame.path.as_os_str().is_empty()) {
                     // At the end: every file that came into it changed its time.
-                    self.dress(&to, &stat).map_err(|e| told(&path, e))?;
+                    self.dress_folder(&frame).map_err(|e| told(&frame.path, e))?;
                 }
                 continue;
             };
@@ -169,6 +169,13 @@ impl<'a> Copy<'a> {
         self.work.add(std::io::copy(&mut from, &mut to)?);
         xattr::copy(&from, &to, false)?;
         Ok(self.dress(&to, stat)?)
+    }
+
+    fn dress_folder(&self, Frame { from, to, stat, .. }: &Frame) -> Result<(), Errno> {
+        // One that was there may be read-only, and take no attributes so.
+        fchmod(to, Mode::RWXU)?;
+        xattr::copy(from, to, false)?;
+        self.dress(to, stat)
     }
 
     /// Mode and time. The owner is the person already, who made the file.

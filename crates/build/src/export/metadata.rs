@@ -8,12 +8,10 @@ use super::image::Image;
 pub(super) fn metadata(image: Option<&Image>, names: &[Reference]) -> Value {
     let mut all = Map::new();
     if let Some(image) = image {
-        let mut descriptor = image.top.descriptor();
-        descriptor.annotations.clone_from(&image.notes);
         if let [only] = image.members.as_slice() {
             all.insert("containerimage.config.digest".into(), json!(only.config));
         }
-        all.insert("containerimage.descriptor".into(), json!(descriptor));
+        all.insert("containerimage.descriptor".into(), json!(image.entry));
         all.insert("containerimage.digest".into(), json!(image.top.digest()));
     }
     if !names.is_empty() {

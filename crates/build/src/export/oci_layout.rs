@@ -28,7 +28,8 @@ impl OciLayout {
         let names: Vec<Name> = names.iter().map(Name::of).collect();
         let mut entries = layout::entries(&image.top, &names);
         for entry in &mut entries {
-            entry.annotations.extend(image.notes.clone());
+            entry.platform.clone_from(&image.entry.platform);
+            entry.annotations.extend(image.entry.annotations.clone());
         }
         Self::of(parts, entries, client)
     }

@@ -108,10 +108,15 @@ impl Engine {
         if request.provenance.is_some() && outputs.iter().any(|output| matches!(output, Output::Docker { .. })) {
             warn(sink, "an archive for docker has no place for provenance: it goes without");
         }
+        if request.keeps_inline_cache() && !outputs.iter().any(is_image) {
+            warn(sink, "an inline cache is a part of an image, and no output is one: it is kept nowhere");
+        }
         for output in outputs {
             let names = match output {
-                Output::Image { names, .. } => names.as_slice(),
-                _ => &[],
+                Output::Image { names, .. } | Output::Oci { names, .. } | Output::Docker { names, .. } => {
+                    names.as_slice()
+                }
+                Output::Local { .. } | Output::Tar { .. } | Output::CacheOnly => &[],
             };
             let names = normal(request.tags.iter().chain(names))?;
             match output {
@@ -123,11 +128,11 @@ impl Engine {
                     let image = images.get(options, &names, true).await?;
                     self.export_image(&images, &image, &names, *push).await?;
                 }
-                Output::Oci { dest, tar, options } => {
+                Output::Oci { dest, tar, options, .. } => {
                     let image = images.get(options, &names, true).await?;
                     self.export_layout(&images, &image, &names, dest.as_deref(), *tar).await?;
                 }
-                Output::Docker { dest, options } => {
+                Output::Docker { dest, options, .. } => {
                     let image = images.get(options, &names, false).await?;
                     self.export_archive(&images, &image, &names, dest.as_deref()).await?;
                 }
@@ -139,7 +144,7 @@ impl Engine {
                 }
                 Output::CacheOnly => {}
             }
-            if !matches!(output, Output::Local { .. } | Output::Tar { .. } | Output::CacheOnly) {
+            if is_image(output) {
                 all_names.extend(names.into_iter().filter(|name| !all_names.contains(name)).collect::<Vec<_>>());
             }
         }
@@ -256,7 +261,10 @@ impl Engine {
         split: Option<bool>,
         epoch: Option<SourceDateEpoch>,
     ) -> Result<(), Error> {
-        let split = split.unwrap_or(images.results.len() > 1);
+        let several = images.request.multi_platform()?;
+        let split = split.unwrap_or(several);
+        // With BuildKit a tar has folders whenever there are several platforms, and only then.
+        let placed = if folder { split } else { several };
         let mut roots = Vec::new();
         for result in images.results {
             let base = match &result.base {
@@ -265,15 +273,15 @@ impl Engine {
             };
             let name = result.platform.file_name();
             let statement = images.request.provenance.as_ref().map(|provenance| rootfs::Statement {
-                name: match split || images.results.len() == 1 {
+                name: match split || !several {
                     true => "provenance.json".into(),
                     false => format!("provenance.{name}.json"),
                 },
                 predicate: provenance.predicate(images.request, &result.materials),
                 provenance: provenance.clone(),
             });
-            let (place, snapshot) = (split.then_some(name), result.top.clone().or(base));
-            roots.push(rootfs::Wanted { place, snapshot, statement });
+            let (place, snapshot) = (placed.then_some(name), result.top.clone().or(base));
+            roots.push(rootfs::Wanted { platform: result.platform.clone(), place, snapshot, statement });
         }
         let work = images.work(if folder { "exporting files" } else { "exporting to a tar" });
         let epoch = epoch.or(images.epoch).map(|epoch| epoch.0);
@@ -281,6 +289,9 @@ impl Engine {
         let sink = images.sink.clone();
         let written = blocking(move || {
             let roots = rootfs::open(&store, roots, epoch.unwrap_or_else(now))?;
+            if roots.len() > 1 && !placed {
+                rootfs::check_apart(&roots)?;
+            }
             match (dest, folder) {
                 (Some(dest), true) => local::write(&dest, &roots, epoch, &told, &sink),
                 (None, true) => Err(Error::Request("type=local needs dest=FOLDER".into())),
@@ -290,6 +301,11 @@ impl Engine {
         .await;
         work.finish(written)
     }
+}
+
+/// Whether what is written is an image, and not files alone.
+fn is_image(output: &Output) -> bool {
+    matches!(output, Output::Image { .. } | Output::Oci { .. } | Output::Docker { .. })
 }
 
 /// What the store calls an image that has no name.

@@ -1,10 +1,11 @@
 //! The files of a build's platforms, to be read as they would be seen in a container; where they are attested, with the statement
 //! about them as one file more.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 
-use archipel_oci::Hasher;
+use archipel_oci::{Hasher, Platform};
 use archipel_store::{Draft, SnapshotId, Store, Tree, View as Merged};
 use rustix::fs::{FileType, Mode, OFlags, Timespec, openat};
 use serde_json::Value;
@@ -15,6 +16,7 @@ use crate::tree::{Destination, Ownership, Selection, View, select};
 
 /// What is wanted of one platform.
 pub(super) struct Wanted {
+    pub(super) platform: Platform,
     /// The folder that its files get where each platform has one.
     pub(super) place: Option<String>,
     pub(super) snapshot: Option<SnapshotId>,
@@ -32,6 +34,7 @@ pub(super) struct Statement {
 /// The files of one platform. What they are mounted on goes with the value.
 #[derive(Debug)]
 pub(super) struct Root {
+    platform: Platform,
     pub(super) place: Option<String>,
     files: Files,
 }
@@ -65,7 +68,7 @@ pub(super) fn open(store: &Store, roots: Vec<Wanted>, time: i64) -> Result<Vec<R
                 Files::Drafted(tree, draft)
             }
         };
-        Ok(Root { place: wanted.place, files })
+        Ok(Root { platform: wanted.platform, place: wanted.place, files })
     };
     roots.into_iter().map(open).collect()
 }
@@ -82,6 +85,28 @@ impl Statement {
             .map_err(|source| Error::Io { what: format!("write {} into the result", self.name), source })?;
         destination.finish()
     }
+}
+
+/// Refuses platforms that cannot share one folder: folders are all that they may have in common, be their files equal or not.
+pub(super) fn check_apart(roots: &[Root]) -> Result<(), Error> {
+    let mut owners = BTreeMap::new();
+    for root in roots {
+        let view = View::open(root.path(), None, true)?;
+        for found in select(&view, "/", &Selection::default())? {
+            found.visit(&view, &mut |entry| {
+                if FileType::from_raw_mode(entry.stat.st_mode).is_dir() {
+                    return Ok(());
+                }
+                let Some(owner) = owners.insert(entry.path.to_owned(), &root.platform) else { return Ok(()) };
+                Err(Error::Request(format!(
+                    "cannot overwrite {} from {owner} with {} when split option is disabled",
+                    entry.path.display(),
+                    root.platform
+                )))
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Every file and its digest.

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use archipel_oci::{Document, Platform};
@@ -111,6 +112,40 @@ async fn one_platform_has_no_index() {
 }
 
 #[tokio::test]
+async fn one_platform_has_an_index_where_that_is_asked_for() {
+    let (_dir, engine) = engine();
+    let results = [result("linux/arm64", vec![snapshot(&engine, "a")])];
+    let build_args = vec![("BUILDKIT_MULTI_PLATFORM".into(), "1".into())];
+    let request = Request { build_args, ..request(&[("index:a", "b")]) };
+    let image = assemble(&engine, &request, &results, &ImageOptions::default()).await.unwrap();
+    let index = index(&image);
+    assert_eq!(index.manifests[0].digest, image.members[0].manifest);
+    assert_eq!((index.manifests.len(), index.annotations["a"].as_str()), (1, "b"));
+    assert_eq!((&image.entry.digest, &image.entry.platform), (image.top.digest(), &None));
+}
+
+#[tokio::test]
+async fn the_entry_that_leads_to_an_image_has_its_platform_and_time() {
+    let (_dir, engine) = engine();
+    let made = |platform: &str, created: &str| {
+        let mut result = result(platform, vec![snapshot(&engine, &platform.replace('/', "-"))]);
+        result.config.created = Some(created.into());
+        result
+    };
+    let results = [made("linux/amd64", "2020-01-01T00:00:00.5Z"), made("linux/arm64", "2020-01-01T01:00:00+02:00")];
+    let epoch = ImageOptions { source_date_epoch: Some(SourceDateEpoch(7)), ..ImageOptions::default() };
+    for (results, options, platform, created) in [
+        (&results[..], ImageOptions::default(), None, "2020-01-01T00:00:00Z"),
+        (&results[1..], ImageOptions::default(), Some("linux/arm64"), "2019-12-31T23:00:00Z"),
+        (&results[1..], epoch, Some("linux/arm64"), "1970-01-01T00:00:07Z"),
+    ] {
+        let entry = assemble(&engine, &request(&[]), results, &options).await.unwrap().entry;
+        assert_eq!(entry.platform.map(|platform| platform.to_string()).as_deref(), platform);
+        assert_eq!(entry.annotations[CREATED], created);
+    }
+}
+
+#[tokio::test]
 async fn a_bases_layers_keep_their_bytes_and_get_oci_s_names() {
     let (_dir, engine) = engine();
     let reference: Reference = "registry.example/base:1".parse().unwrap();
@@ -174,7 +209,7 @@ async fn annotations_land_where_they_should() {
     let index = index(&image);
     assert_eq!(text(&index.annotations), "top=3");
     assert!(index.manifests.iter().all(|child| text(&child.annotations) == "entry=4"));
-    assert_eq!(text(&image.notes), "way=5");
+    assert_eq!(text(&image.entry.annotations), "way=5");
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::sync::{Arc, Mutex};
 
+use rustix::fs::{XattrFlags, getxattr, setxattr};
+
 use super::*;
 use crate::Event;
 use crate::steps::Steps;
@@ -65,6 +67,31 @@ fn modes_times_and_links_are_kept() {
     copy(&from, &to, Some(0));
     assert_eq!(fs::read_dir(&to).unwrap().count(), 4);
     assert_eq!(fs::metadata(to.join("d/f")).unwrap().mtime(), 0);
+}
+
+#[test]
+fn attributes_of_files_and_folders_are_kept() {
+    let (_dir, from, to) = two();
+    fs::create_dir(from.join("d")).unwrap();
+    fs::write(from.join("f"), "content").unwrap();
+    let (name, nothing) = ("user.archipel", XattrFlags::empty());
+    for path in ["d", "f"] {
+        match setxattr(from.join(path), name, path.as_bytes(), nothing) {
+            // Nothing to see where the file system has none.
+            Err(Errno::NOTSUP) => return,
+            set => set.unwrap(),
+        }
+    }
+    fs::set_permissions(from.join("d"), fs::Permissions::from_mode(0o550)).unwrap();
+    // The second time the folder is there, and read-only.
+    for _ in 0..2 {
+        copy(&from, &to, None);
+        for path in ["d", "f"] {
+            let mut value = vec![0; 16];
+            let length = getxattr(to.join(path), name, value.as_mut_slice()).unwrap();
+            assert_eq!(&value[..length], path.as_bytes());
+        }
+    }
 }
 
 #[test]
