@@ -1,6 +1,6 @@
 //! EXPOSE: ports, ranges and protocols.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
@@ -16,11 +16,13 @@ impl Scope {
     /// as often as it is written; here once, for a short line may name all of them many times.
     pub(super) fn ports(&mut self, words: &[Word]) -> Result<Vec<String>, Diagnostic> {
         let mut ports = Vec::new();
-        let mut known = HashSet::new();
+        // By protocol, whether a port is there. Hashing each would take long where ranges come again and again.
+        let mut known: HashMap<&str, Vec<bool>> = HashMap::new();
         for word in words {
             for text in self.expansion(word)?.words {
                 let (range, protocol) = range(&text, &word.span)?;
-                let new = range.filter(|port| known.insert((*port, protocol)));
+                let known = known.entry(protocol).or_insert_with(|| vec![false; 1 << 16]);
+                let new = range.filter(|port| !std::mem::replace(&mut known[usize::from(*port)], true));
                 ports.extend(new.map(|port| format!("{port}/{protocol}")));
             }
         }
