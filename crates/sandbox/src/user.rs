@@ -28,13 +28,13 @@ pub struct Owner {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
     /// No such user.
-    #[error("unable to find user {0}: it is not in the image's /etc/passwd")]
+    #[error("unable to find user {0}: no matching entries in passwd file")]
     User(String),
     /// A number that is none of a user or group.
     #[error("{0:?}: uids and gids are numbers from 0 to 2147483647")]
     Range(String),
     /// No such group.
-    #[error("unable to find group {0}: it is not in the image's /etc/group")]
+    #[error("unable to find group {0}: no matching entries in group file")]
     Group(String),
 }
 

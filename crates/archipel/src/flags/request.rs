@@ -33,7 +33,7 @@ pub(crate) fn resolve(args: &BuildArgs, environment: &Environment) -> Result<Res
         dockerfile: dockerfile(args)?,
         context,
         named_contexts: each("--build-context", &args.build_context, context::named)?,
-        target: args.target.clone(),
+        target: args.target.clone().filter(|target| !target.is_empty()),
         platforms: platforms(args, environment)?,
         build_args: build_args(&args.build_arg, environment)?,
         labels: args.label.clone(),

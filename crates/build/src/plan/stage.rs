@@ -131,11 +131,13 @@ impl<'a> Planner<'a> {
             let globals = self.dockerfile.globals(automatic, &self.request.build_args).map_err(|e| self.wrong(e))?;
             epoch = epoch::wanted(self.request, self.loaded, &self.dockerfile, &globals)?;
             let mut walk = Walk { platform: platform.clone(), globals, states: HashMap::new(), depth: 0 };
-            let state = self.stage(&mut walk, target).await?;
+            let state = self.stage(&mut walk, target).await;
             if targets.is_empty() {
-                self.check(&walk, target)?;
+                let told = self.check(&walk, target);
+                // What the rules find is told all the same; what is wrong comes before what a rule makes of it.
+                state.is_ok().then_some(told).transpose()?;
             }
-            targets.push(self.result(platform, &state));
+            targets.push(self.result(platform, &*state?));
         }
         self.tell_unused();
         let epoch = match epoch {
