@@ -24,7 +24,8 @@ struct Bench {
 
 /// Runs all measurements and prints a line for each.
 pub(crate) fn run(archipel: &Path, bases: &Path) -> Result<()> {
-    let dir = bases.with_file_name(format!("bench.{}", std::process::id()));
+    // Absolute, as the store's folder must be.
+    let dir = std::path::absolute(bases.with_file_name(format!("bench.{}", std::process::id())))?;
     fs::create_dir_all(&dir)?;
     let mut bench = start(archipel, &dir)?;
     let result = measure(&bench, bases);
