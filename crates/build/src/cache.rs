@@ -75,10 +75,7 @@ impl Executor {
     /// A step that the local cache does not have and one of the caches elsewhere does. It is brought here. A cache that cannot
     /// be asked, or whose content is damaged or gone, is told and no reason to fail: the step can be done.
     pub(crate) async fn imported(&self, key: &Digest, root: &Root) -> Result<Option<Record>, Error> {
-        for (n, location) in self.request.cache_from.iter().enumerate() {
-            if self.lost_caches.lock().unwrap_or_else(PoisonError::into_inner).contains(&n) {
-                continue;
-            }
+        for (n, location) in self.request.cache_from.iter().enumerate().filter(|(n, _)| !self.is_lost(*n)) {
             let told = match self.engine.cached_in(location, key).await {
                 Ok(None) => continue,
                 Ok(Some((step, layer))) => {
@@ -116,14 +113,15 @@ impl Executor {
         }
     }
 
+    fn is_lost(&self, n: usize) -> bool {
+        self.lost_caches.lock().unwrap_or_else(PoisonError::into_inner).contains(&n)
+    }
+
     /// What the images among the caches say of their layers. One that cannot be read is told.
     async fn inline_caches(&self) -> inline::Known {
         let mut known = inline::Known::new();
-        for (n, location) in self.request.cache_from.iter().enumerate() {
+        for (_, location) in self.request.cache_from.iter().enumerate().filter(|(n, _)| !self.is_lost(*n)) {
             let CacheLocation::Registry(reference) = location else { continue };
-            if self.lost_caches.lock().unwrap_or_else(PoisonError::into_inner).contains(&n) {
-                continue;
-            }
             if let Err(e) = self.engine.inline_steps(reference, &mut known).await {
                 warn(&self.sink.0, format!("the cache {location} cannot be read: {e}"));
             }

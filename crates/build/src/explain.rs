@@ -3,7 +3,7 @@
 use archipel_oci::Platform;
 
 use crate::plan::{
-    CacheMount, CopyOp, Item, MountOp, NetworkMode, Node, NodeId, Op, Plan, Planner, Root, RunOp, Source,
+    CacheMount, CopyOp, Item, MountOp, NetworkMode, Node, NodeId, Op, Plan, Planned, Planner, Root, RunOp, Source,
 };
 use crate::steps::Steps;
 use crate::{Engine, Error, How, Request, Sink, context};
@@ -37,11 +37,12 @@ impl Engine {
         let steps = Steps::default();
         let planned = Planner::new(self, request, &loaded, sink, &steps)?.plan().await?;
         let plan = &planned.plan;
-        Ok(plan.nodes.iter().map(|node| step(plan, node, request)).collect())
+        Ok(plan.nodes.iter().map(|node| step(&planned, node, request)).collect())
     }
 }
 
-fn step(plan: &Plan, node: &Node, request: &Request) -> ExplainedStep {
+fn step(planned: &Planned, node: &Node, request: &Request) -> ExplainedStep {
+    let plan = &planned.plan;
     let (mut key, mut unkeyed) = (Vec::new(), Vec::new());
     match &node.op {
         Op::MakeDir(op) => key.push(format!("the path {}", op.path)),
@@ -50,6 +51,9 @@ fn step(plan: &Plan, node: &Node, request: &Request) -> ExplainedStep {
             run(plan, op, &mut key, &mut unkeyed);
             key.extend(surroundings(request));
         }
+    }
+    if planned.epoch.is_some() && !matches!(node.op, Op::Run(_)) {
+        key.push("the time of SOURCE_DATE_EPOCH, which its files get".into());
     }
     ExplainedStep {
         name: node.name.clone(),

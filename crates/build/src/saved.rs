@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use archipel_oci::{
     Descriptor, Document, ImageConfig, Manifest, Platform, RawManifest, Reference, is_attestation, media_type,
@@ -124,7 +125,7 @@ impl Engine {
     }
 
     async fn of_layout(&self, folder: &Path, work: &Work) -> Result<Vec<(Option<Reference>, RawManifest)>, Error> {
-        let layout = Layout::open(folder)?;
+        let layout = Arc::new(Layout::open(folder)?);
         let mut images = Vec::new();
         for (name, entry) in layout.named() {
             // Platforms that were left out are no reason not to have the others.
@@ -135,13 +136,18 @@ impl Engine {
             let top = layout.manifest(&entry)?;
             let parts = Parts::gather(top.clone(), get, |descriptor| self.stored_blob(descriptor, None)).await?;
             work.expect(parts.blobs.values().map(|blob| blob.descriptor.size).sum());
-            for blob in parts.blobs.values() {
-                layout.bring(&blob.descriptor, &self.store)?;
-                work.add(blob.descriptor.size);
-            }
-            for raw in parts.manifests() {
-                self.store.blobs().put(raw.bytes())?;
-            }
+            let (layout, store, work) = (layout.clone(), self.store.clone(), work.clone());
+            blocking(move || {
+                for blob in parts.blobs.values() {
+                    layout.bring(&blob.descriptor, &store)?;
+                    work.add(blob.descriptor.size);
+                }
+                for raw in parts.manifests() {
+                    store.blobs().put(raw.bytes())?;
+                }
+                Ok::<_, Error>(())
+            })
+            .await?;
             images.push((name, top));
         }
         Ok(images)

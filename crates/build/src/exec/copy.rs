@@ -60,18 +60,12 @@ fn owner(
     parent: Option<&SnapshotId>,
 ) -> Result<Option<(u32, u32)>, Error> {
     let Some(spec) = &op.chown else { return Ok(None) };
-    if draft.lower().is_empty() {
-        // Where there is nothing to look in, BuildKit fails too.
-        let name = spec.split(':').find(|part| !matches!(*part, "" | "root") && part.parse::<u32>().is_err());
-        if let Some(name) = name {
-            return Err(Error::Request(format!(
-                "there is no image in which {name:?} could be looked up: no users found"
-            )));
-        }
-        return owner_of(spec, &View::open(draft.upper(), None, true)?).map(|owner| Some((owner.uid, owner.gid)));
-    }
     let below = exec.engine.store.view(parent)?;
     let owner = owner_of(spec, &View::open(below.path(), None, true)?)?;
+    if let Some(wrong) = owner.unknown.first().filter(|_| draft.lower().is_empty()) {
+        // Where there is nothing to look in, BuildKit fails too.
+        return Err(Error::Request(format!("--chown={spec} on nothing: {wrong}")));
+    }
     // BuildKit goes on without a word; but who misspells a name should know that root has the files.
     for wrong in &owner.unknown {
         warn(&exec.sink.0, format!("--chown={spec}: {wrong}; the files get {}:{}", owner.uid, owner.gid));

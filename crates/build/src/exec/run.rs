@@ -48,9 +48,10 @@ struct Mounts {
     groups: Vec<u32>,
     _opened: Vec<Opened>,
     _drafts: Vec<Draft>,
-    locks: BTreeMap<String, MountLock>,
+    /// By the caches' names.
+    locks: BTreeMap<String, Arc<MountLock>>,
     /// Caches that nobody else has meanwhile.
-    private: Vec<MountLock>,
+    _private: Vec<Arc<MountLock>>,
     sockets: Vec<Socket>,
 }
 
@@ -246,18 +247,19 @@ impl Tail {
 
 async fn collect(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Mounts, Error> {
     let given = device::give(&op.devices).map_err(|reason| exec.step_failed(id, reason, String::new()))?;
+    let names = cache_names(exec, op, id).await?;
     let mut mounts = Mounts {
         list: given.mounts,
         env: given.env,
         groups: given.groups,
         _opened: Vec::new(),
         _drafts: Vec::new(),
-        locks: lock(exec, op, id).await?,
-        private: Vec::new(),
+        locks: lock(exec, op, &names).await?,
+        _private: Vec::new(),
         sockets: Vec::new(),
     };
     let mut agents = 0;
-    for mount in &op.mounts {
+    for (mount, name) in op.mounts.iter().zip(&names) {
         match mount {
             MountOp::Bind { from, source, target, writable } => {
                 let opened = exec.open_to_mount(from).await?;
@@ -271,7 +273,7 @@ async fn collect(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Mounts,
                 }
                 mounts._opened.push(opened);
             }
-            MountOp::Cache(cache) => cache_mount(exec, cache, id, &mut mounts).await?,
+            MountOp::Cache(cache) => cache_mount(exec, cache, name, id, &mut mounts).await?,
             MountOp::Tmpfs { target, size } => {
                 mounts.list.push(sandbox::Mount::Tmpfs { target: target.clone(), size: *size, mode: 0o1777 });
             }
@@ -321,24 +323,33 @@ fn inside(exec: &Executor, opened: &Opened, source: &str, id: NodeId) -> Result<
     Ok(opened.path.join(place.path))
 }
 
-/// The name of a cache in the store. One that began otherwise is another, as it is in BuildKit.
-async fn cache_name(exec: &Arc<Executor>, cache: &CacheMount, id: NodeId) -> Result<String, Error> {
-    let seed = match &cache.from {
-        Some((from, source)) => exec.content(from, source, &Selection::default(), id).await?,
-        None => String::new(),
-    };
-    Ok(format!("{}\0{seed}\0{:?}\0{:o}", cache.id, cache.owner, cache.mode))
+/// What the store calls the caches of a step, in the places of their mounts; mounts that are no caches have no name. A cache that
+/// began otherwise is another, as it is in BuildKit.
+async fn cache_names(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for mount in &op.mounts {
+        let MountOp::Cache(cache) = mount else {
+            names.push(String::new());
+            continue;
+        };
+        let seed = match &cache.from {
+            Some((from, source)) => exec.content(from, source, &Selection::default(), id).await?,
+            None => String::new(),
+        };
+        names.push(format!("{}\0{seed}\0{:?}\0{:o}", cache.id, cache.owner, cache.mode));
+    }
+    Ok(names)
 }
 
 /// Takes the caches that a step shares with others, waiting for those that want one alone. Each once, and all steps in the same
 /// order: so two steps never wait for each other.
-async fn lock(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<BTreeMap<String, MountLock>, Error> {
-    let mut alone = BTreeMap::new();
-    for mount in &op.mounts {
+async fn lock(exec: &Executor, op: &RunOp, names: &[String]) -> Result<BTreeMap<String, Arc<MountLock>>, Error> {
+    let mut alone: BTreeMap<&String, bool> = BTreeMap::new();
+    for (mount, name) in op.mounts.iter().zip(names) {
         if let MountOp::Cache(cache) = mount
             && cache.sharing != Sharing::Private
         {
-            *alone.entry(cache_name(exec, cache, id).await?).or_default() |= cache.sharing == Sharing::Locked;
+            *alone.entry(name).or_default() |= cache.sharing == Sharing::Locked;
         }
     }
     let mut locks = BTreeMap::new();
@@ -346,7 +357,7 @@ async fn lock(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<BTreeMap<S
         // The other may be another process, which cannot be waited for in a way that can be interrupted.
         let mut pause = LOCK_PAUSE;
         let lock = loop {
-            if let Some(lock) = exec.engine.store.lock_mount(&name, alone)? {
+            if let Some(lock) = exec.engine.store.lock_mount(name, alone)? {
                 break lock;
             }
             tokio::select! {
@@ -354,13 +365,18 @@ async fn lock(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Result<BTreeMap<S
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
             }
         };
-        locks.insert(name, lock);
+        locks.insert(name.clone(), Arc::new(lock));
     }
     Ok(locks)
 }
 
-async fn cache_mount(exec: &Arc<Executor>, cache: &CacheMount, id: NodeId, mounts: &mut Mounts) -> Result<(), Error> {
-    let name = cache_name(exec, cache, id).await?;
+async fn cache_mount(
+    exec: &Arc<Executor>,
+    cache: &CacheMount,
+    name: &str,
+    id: NodeId,
+    mounts: &mut Mounts,
+) -> Result<(), Error> {
     let seed = match &cache.from {
         Some((from, source)) => {
             let opened = exec.open(from).await?;
@@ -368,21 +384,26 @@ async fn cache_mount(exec: &Arc<Executor>, cache: &CacheMount, id: NodeId, mount
         }
         None => None,
     };
-    let own = match cache.sharing {
-        Sharing::Private => Some(exec.engine.store.private_mount(&name)?),
-        Sharing::Shared | Sharing::Locked => None,
-    };
-    let Some(lock) = own.as_ref().or_else(|| mounts.locks.get(&name)) else {
-        return Err(Error::Request(format!("the cache {} is not held", cache.id)));
+    let lock = match mounts.locks.get(name).filter(|_| cache.sharing != Sharing::Private) {
+        Some(lock) => lock.clone(),
+        None => {
+            let own = Arc::new(exec.engine.store.private_mount(name)?);
+            mounts._private.push(own.clone());
+            own
+        }
     };
     // The steps of one build share what the first of them began anew.
     let mut begun = exec.fresh_caches.lock().await;
-    let fresh = exec.node(id).no_cache && (own.is_some() || begun.insert(name.clone()));
-    let seed = seed.as_ref().map(|(path, _)| path.as_path());
-    let (owner, mode) = dress(cache, seed)?;
-    let folder = exec.engine.store.cache_mount(lock, fresh, seed, owner, mode)?;
+    let private = cache.sharing == Sharing::Private;
+    let fresh = exec.node(id).no_cache && (private || begun.insert(name.to_owned()));
+    let (owner, mode) = dress(cache, seed.as_ref().map(|(path, _)| path.as_path()))?;
+    let store = exec.engine.store.clone();
+    let folder = blocking(move || {
+        let seed = seed.as_ref().map(|(path, _)| path.as_path());
+        store.cache_mount(&lock, fresh, seed, owner, mode)
+    })
+    .await?;
     drop(begun);
-    mounts.private.extend(own);
     mounts.list.push(sandbox::Mount::Bind { source: folder, target: cache.target.clone(), read_only: cache.read_only });
     Ok(())
 }
