@@ -134,7 +134,7 @@ impl Request {
         }
     }
 
-    fn build_arg(&self, wanted: &str) -> Option<&str> {
+    pub(crate) fn build_arg(&self, wanted: &str) -> Option<&str> {
         self.build_args.iter().rev().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
     }
 

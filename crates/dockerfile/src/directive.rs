@@ -71,6 +71,13 @@ pub(crate) fn check_comment(comment: &str) -> Option<&str> {
 }
 
 impl Directives {
+    /// Which language a text says that it is in, and its checks, without reading further than that. `escape` is left out.
+    pub fn of(text: &str) -> Self {
+        let mut found = Self::default();
+        found.other_forms(text);
+        found
+    }
+
     /// Takes note of one that was read from `line`, which begins at `at`.
     pub(crate) fn set(&mut self, directive: &Directive<'_>, at: usize, line: &str) -> Result<(), Diagnostic> {
         let from = directive.value.as_ptr() as usize - line.as_ptr() as usize + at;

@@ -1,6 +1,7 @@
 //! Where a build's files come from. Each kind of context becomes a folder to read, and the Dockerfile's text.
 
 mod folder;
+mod frontend;
 mod git;
 mod http;
 mod local;
@@ -45,8 +46,14 @@ pub(crate) struct Loaded {
     pub(crate) time: Option<i64>,
 }
 
-/// Loads the main context and the Dockerfile.
+/// Loads the main context and the Dockerfile, which must be in the language that is built in.
 pub(crate) async fn load(request: &Request, engine: &Engine) -> Result<Loaded, Error> {
+    let loaded = main(request, engine).await?;
+    frontend::must_be_built_in(&loaded, request)?;
+    Ok(loaded)
+}
+
+async fn main(request: &Request, engine: &Engine) -> Result<Loaded, Error> {
     let (store, dockerfile) = (engine.store.clone(), request.dockerfile.clone());
     match request.context.clone() {
         Context::Local(path) => blocking(move || local::load(&path, &dockerfile)).await,
