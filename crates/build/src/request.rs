@@ -196,6 +196,8 @@ pub enum Dockerfile {
     Path(PathBuf),
     /// The text itself (`-f -`).
     Text(String),
+    /// `-f http(s)://...`: a file of a web server.
+    Url(String),
 }
 
 /// A secret that RUN steps may mount. Its value never enters a key, a layer, an event or an error.

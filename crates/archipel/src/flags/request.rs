@@ -93,9 +93,7 @@ fn dockerfile(args: &BuildArgs) -> Result<Dockerfile, Error> {
                 _ => Ok(Dockerfile::Text(text)),
             }
         }
-        Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
-            Err(Error::Usage(format!("--file {url}: a Dockerfile from a URL is not supported yet")))
-        }
+        Some(url) if url.starts_with("http://") || url.starts_with("https://") => Ok(Dockerfile::Url(url.into())),
         Some(path) => Ok(Dockerfile::Path(path.into())),
     }
 }

@@ -257,5 +257,9 @@ fn a_language_that_is_not_built_in() {
     assert_eq!(archipel.run(["build", "--call=targets", dockerfile, "c"]).code(), 0);
     let other = archipel.run(["build", "--check", "--build-arg=BUILDKIT_SYNTAX=example.com/hlb", "c"]);
     assert_eq!(other.code(), 2);
-    assert!(other.stderr().contains("build argument BUILDKIT_SYNTAX: the frontend example.com/hlb"), "{}", other.stderr());
+    assert!(
+        other.stderr().contains("build argument BUILDKIT_SYNTAX: the frontend example.com/hlb"),
+        "{}",
+        other.stderr()
+    );
 }

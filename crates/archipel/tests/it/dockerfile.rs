@@ -81,3 +81,27 @@ fn needs_userns_a_login_in_an_address_stays_out_of_the_log_and_the_image() {
     assert!(holds("ADD http://xxxxx:xxxxx@") && !holds("hunter2"));
     assert!(server.finish().iter().all(|request| request.header("authorization").is_some()));
 }
+
+#[test]
+fn needs_userns_a_dockerfile_from_a_web_server() {
+    requires!(userns);
+    let text = "FROM scratch\nCOPY here /there\n";
+    let server = Script::new()
+        .on("GET", "/Dockerfile", Reply::new(200).body(text))
+        .on("GET", "/Dockerfile", Reply::new(200).body(text))
+        .on("GET", "/none", Reply::new(404))
+        .start();
+    let archipel = archipel();
+    let context = archipel.home.context("c", [("here", "content\n")]);
+    let build = |file: &str, call: &str| {
+        let url = format!("http://{}/{file}", server.address());
+        archipel.run(["build", call, "-f", &url, &context.display().to_string()])
+    };
+    assert_eq!(build("Dockerfile", "--output=type=cacheonly").code(), 0);
+    let found = build("Dockerfile", "--call=targets");
+    assert!(found.stdout().contains("default"), "{}", found.stdout());
+    let none = build("none", "--output=type=cacheonly");
+    assert_eq!(none.code(), 12, "{}", none.stderr());
+    assert!(none.stderr().contains("/none"), "{}", none.stderr());
+    server.finish();
+}

@@ -4,16 +4,16 @@
 
 use std::path::Path;
 
+use super::dockerfile::Dockerfile;
 use super::{Loaded, MAX_DOCKERFILE, Tree};
 use crate::Error;
-use crate::request::Dockerfile;
 use crate::tree::View;
 
 /// Finds the Dockerfile in a tree.
 pub(super) fn load(tree: Tree, dockerfile: &Dockerfile) -> Result<Loaded, Error> {
     let view = View::open(&tree.path, None, false)?;
     let (name, text) = match dockerfile {
-        Dockerfile::Text(text) => ("Dockerfile".to_owned(), text.clone()),
+        Dockerfile::Text { name, text } => (name.clone(), text.clone()),
         Dockerfile::Path(path) => {
             let name = path.display().to_string();
             let text = read(&view, path)?

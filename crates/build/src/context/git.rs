@@ -2,6 +2,7 @@
 
 use archipel_dockerfile::{GitSource, redacted};
 
+use super::dockerfile::Dockerfile;
 use super::{Loaded, Tree, folder};
 use crate::exec::blocking;
 use crate::source::GitTree;
@@ -10,7 +11,12 @@ use crate::{Engine, Error, Request, epoch};
 /// The build argument by which `.git` comes along.
 const KEEP_GIT_DIR: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
 
-pub(super) async fn load(url: &str, request: &Request, engine: &Engine) -> Result<Loaded, Error> {
+pub(super) async fn load(
+    url: &str,
+    dockerfile: Dockerfile,
+    request: &Request,
+    engine: &Engine,
+) -> Result<Loaded, Error> {
     let mut source = parse(url)?;
     let argument =
         |name: &str| request.build_args.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value);
@@ -21,7 +27,7 @@ pub(super) async fn load(url: &str, request: &Request, engine: &Engine) -> Resul
     // An image that is to be the same tomorrow cannot have files with the time of their checkout.
     source.commit_time |= argument(epoch::NAME).is_some_and(|value| !value.is_empty());
     let found = fetch(&source, request, engine).await?;
-    let (tree, dockerfile) = (tree(&found), request.dockerfile.clone());
+    let tree = tree(&found);
     let loaded = blocking(move || folder::load(tree, &dockerfile)).await?;
     Ok(Loaded { time: Some(found.time), ..loaded })
 }

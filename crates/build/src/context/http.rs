@@ -9,19 +9,24 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use archipel_dockerfile::redacted;
 use archipel_store::Store;
 
+use super::dockerfile::Dockerfile;
 use super::local::text_of;
 use super::{Loaded, Tree, folder};
 use crate::exec::{archive, blocking};
-use crate::request::Dockerfile;
 use crate::source::HttpFile;
 use crate::{Engine, Error, Request};
 
 /// What BuildKit calls the file, for those who copy it.
 const NAME: &str = "context";
 
-pub(super) async fn load(url: &str, request: &Request, engine: &Engine) -> Result<Loaded, Error> {
+pub(super) async fn load(
+    url: &str,
+    dockerfile: Dockerfile,
+    request: &Request,
+    engine: &Engine,
+) -> Result<Loaded, Error> {
     let found = engine.http_file(url, None, request).await?;
-    let (store, dockerfile) = (engine.store.clone(), request.dockerfile.clone());
+    let store = engine.store.clone();
     let name = redacted(url.split(['?', '#']).next().unwrap_or(url));
     blocking(move || loaded(&found, name, &dockerfile, &store)).await
 }
@@ -36,7 +41,7 @@ fn loaded(found: &HttpFile, name: String, dockerfile: &Dockerfile, store: &Store
     let open = || File::open(&found.path).map_err(Error::io(found.path.display().to_string()));
     let Some(kind) = archive::kind(&open()?)? else {
         let text = match dockerfile {
-            Dockerfile::Text(text) => text.clone(),
+            Dockerfile::Text { text, .. } => text.clone(),
             _ => text_of(open()?, Path::new(&name))?,
         };
         return Ok(Loaded { tree: alone(found, store)?, name, text, time: found.modified });

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use archipel_dockerfile::IgnoreFile;
 
+use super::dockerfile::Dockerfile;
 use super::{Loaded, MAX_DOCKERFILE, Tree};
 use crate::Error;
-use crate::request::Dockerfile;
 
 pub(super) fn load(context: &Path, dockerfile: &Dockerfile) -> Result<Loaded, Error> {
     let (name, text, beside) = match dockerfile {
-        Dockerfile::Text(text) => ("Dockerfile".to_owned(), text.clone(), None),
+        Dockerfile::Text { name, text } => (name.clone(), text.clone(), None),
         Dockerfile::Path(path) => (path.display().to_string(), read(path)?, Some(path.clone())),
         Dockerfile::Default => {
             check(context)?;

@@ -1,5 +1,6 @@
 //! Where a build's files come from. Each kind of context becomes a folder to read, and the Dockerfile's text.
 
+mod dockerfile;
 mod folder;
 mod frontend;
 mod git;
@@ -16,8 +17,9 @@ use archipel_store::Store;
 
 pub(crate) use oci_layout::layout_image;
 
+use self::dockerfile::Dockerfile;
 use crate::exec::blocking;
-use crate::request::{Context, Dockerfile};
+use crate::request::Context;
 use crate::{Engine, Error, Request, epoch};
 
 /// The largest Dockerfile that is read. Real ones have kilobytes; a limit keeps a wrong path from filling the memory.
@@ -54,18 +56,18 @@ pub(crate) async fn load(request: &Request, engine: &Engine) -> Result<Loaded, E
 }
 
 async fn main(request: &Request, engine: &Engine) -> Result<Loaded, Error> {
-    let (store, dockerfile) = (engine.store.clone(), request.dockerfile.clone());
+    let (store, dockerfile) = (engine.store.clone(), Dockerfile::find(request, engine).await?);
     match request.context.clone() {
         Context::Local(path) => blocking(move || local::load(&path, &dockerfile)).await,
         Context::Stdin(spooled) => blocking(move || stdin::load(&spooled, &dockerfile, &store)).await,
-        Context::Git(url) => git::load(&url, request, engine).await,
-        Context::Http(url) => http::load(&url, request, engine).await,
+        Context::Git(url) => git::load(&url, dockerfile, request, engine).await,
+        Context::Http(url) => http::load(&url, dockerfile, request, engine).await,
         Context::Empty => {
-            let Dockerfile::Text(text) = dockerfile else {
+            let Dockerfile::Text { name, text } = dockerfile else {
                 return Err(Error::Request("there is no context and no Dockerfile: give a folder, or `-f -`".into()));
             };
             let tree = blocking(move || empty(&store)).await?;
-            Ok(Loaded { tree, name: "Dockerfile".into(), text, time: None })
+            Ok(Loaded { tree, name, text, time: None })
         }
         Context::Image(_) | Context::OciLayout { .. } => {
             let message =

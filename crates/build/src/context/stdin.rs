@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use archipel_store::Store;
 
+use super::dockerfile::Dockerfile;
 use super::local::text_of;
 use super::{Loaded, Tree, empty, folder};
 use crate::Error;
 use crate::exec::archive;
-use crate::request::Dockerfile;
 
 pub(super) fn load(spooled: &Path, dockerfile: &Dockerfile, store: &Store) -> Result<Loaded, Error> {
     let open = || File::open(spooled).map_err(Error::io("read standard input"));
