@@ -4,8 +4,8 @@
 # shared with every other build), and a warning is an error.
 
 RUN_PACKAGES  := gcc libc6-dev qemu-user-static uidmap
-TEST_PACKAGES := $(RUN_PACKAGES) chromium fonts-dejavu-core git openssl python3 skopeo buildah podman docker-registry crun netavark fuse-overlayfs slirp4netns
-CONF_PACKAGES := $(TEST_PACKAGES) python3-yaml openssh-client zstd mmdebstrap
+TEST_PACKAGES := $(RUN_PACKAGES) chromium fonts-dejavu-core git openssl python3 skopeo buildah podman docker-registry crun netavark fuse-overlayfs slirp4netns openssh-client
+CONF_PACKAGES := $(TEST_PACKAGES) python3-yaml zstd mmdebstrap
 NEXTEST       := 0.9.143
 
 CASES ?=

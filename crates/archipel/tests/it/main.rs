@@ -10,6 +10,7 @@ mod docker;
 mod dockerfile;
 mod epoch;
 mod faults;
+mod git;
 mod images;
 mod index;
 mod login;

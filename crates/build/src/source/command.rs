@@ -197,7 +197,13 @@ impl Git {
         if let Some(secret) = &self.authorization {
             said = said.replace(secret.expose(), "***");
         }
-        if said.is_empty() { "git does not say why".into() } else { said }
+        if said.is_empty() {
+            return "git does not say why".into();
+        }
+        if self.agent.is_none() && is_ssh(&self.remote) && said.contains("Permission denied") {
+            said.push_str(" This build has no keys: give it an agent's or one of your own, --ssh default[=KEYFILE]");
+        }
+        said
     }
 
     /// No configuration of ssh's, no questions. A host's key is believed when it is first seen, and then kept.
