@@ -149,11 +149,8 @@ impl Engine {
         let layers = planned.targets.iter().flat_map(steps_of).collect();
         let mut results = Vec::new();
         for target in planned.targets {
-            let materials = match executor.request.provenance {
-                Some(_) => executor.materials(&target.root).await?,
-                None => BTreeSet::new(),
-            };
-            results.push(PlatformResult { materials, ..result(&executor, target, begun)? });
+            let attestations = executor.attestations(&target).await?;
+            results.push(PlatformResult { attestations, ..result(&executor, target, begun)? });
         }
         Ok(Made { results, executor, layers })
     }
@@ -240,7 +237,7 @@ fn result(executor: &Executor, target: StageResult, begun: Instant) -> Result<Pl
         finished,
         base: target.base,
         top,
-        materials: BTreeSet::new(),
+        attestations: Vec::new(),
     })
 }
 

@@ -14,6 +14,7 @@
 //! Everything that happens is told as an [`Event`]; nothing here prints.
 #![forbid(unsafe_code)]
 
+mod attestation;
 mod cache;
 mod cancel;
 mod check;
@@ -41,6 +42,7 @@ mod pull;
 mod push;
 mod request;
 mod saved;
+mod sbom;
 mod schedule;
 mod source;
 mod spool;
@@ -65,4 +67,5 @@ pub use request::{
     Compression, Context, Dockerfile, ImageOptions, Output, Request, Secret, SecretSource, SourceDateEpoch,
 };
 pub use saved::Loaded;
+pub use sbom::Sbom;
 pub use transfer::Location;

@@ -8,12 +8,11 @@ use archipel_dockerfile::{is_proxy, redacted};
 use archipel_oci::{Digest, Platform, Reference};
 use serde_json::{Value, json};
 
+use crate::attestation::Attestation;
 use crate::exec::Executor;
 use crate::plan::{Item, Op, Root, Source};
 use crate::{Error, Request};
 
-/// What statements of this kind are called (in-toto attestation framework, version 1).
-const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 /// What our predicates describe.
 const BUILD_TYPE: &str = "urn:archipel:dockerfile:v1";
 
@@ -48,19 +47,21 @@ impl Material {
 }
 
 impl Provenance {
-    /// The predicate's type.
-    pub(crate) fn predicate_type(&self) -> &'static str {
+    fn predicate_type(&self) -> &'static str {
         if self.old { "https://slsa.dev/provenance/v0.2" } else { "https://slsa.dev/provenance/v1" }
     }
 
-    /// The statement about some subjects.
-    pub(crate) fn statement(&self, subjects: &[Value], predicate: &Value) -> Value {
-        let kind = self.predicate_type();
-        json!({ "_type": STATEMENT, "subject": subjects, "predicateType": kind, "predicate": predicate })
+    /// What is stated of a build's result for one platform.
+    pub(crate) fn attestation(&self, request: &Request, materials: &BTreeSet<Material>) -> Attestation {
+        Attestation {
+            file: "provenance.json".into(),
+            predicate_type: self.predicate_type().into(),
+            predicate: self.predicate(request, materials),
+            subjects: Vec::new(),
+        }
     }
 
-    /// What is stated of a build's result for one platform.
-    pub(crate) fn predicate(&self, request: &Request, materials: &BTreeSet<Material>) -> Value {
+    fn predicate(&self, request: &Request, materials: &BTreeSet<Material>) -> Value {
         let materials: Vec<Value> = materials.iter().map(Material::json).collect();
         let parameters = self.parameters(request);
         let builder = json!({ "id": self.builder });

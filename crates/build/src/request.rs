@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use archipel_oci::{Platform, Reference};
 
-use crate::{CacheExport, CacheLocation, Error, Provenance};
+use crate::{CacheExport, CacheLocation, Error, Provenance, Sbom};
 
 /// One build.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub struct Request {
     pub cache_to: Vec<CacheExport>,
     /// `--provenance`.
     pub provenance: Option<Provenance>,
+    /// `--sbom`.
+    pub sbom: Option<Sbom>,
     /// Ask registries for base images that are here under their name.
     pub pull: bool,
     /// `--secret`.
@@ -84,6 +86,7 @@ impl Request {
             inline_cache: false,
             cache_to: Vec::new(),
             provenance: None,
+            sbom: None,
             pull: false,
             secrets: Vec::new(),
             ssh: Vec::new(),
@@ -146,7 +149,7 @@ impl Request {
 }
 
 /// As Go's `strconv.ParseBool` reads it.
-fn boolean(text: &str) -> Option<bool> {
+pub(crate) fn boolean(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),

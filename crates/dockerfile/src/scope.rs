@@ -239,6 +239,14 @@ impl Scope {
         self.values.get(name)
     }
 
+    /// The value of an ARG that is for the builder, such as `BUILDKIT_SBOM_SCAN_STAGE`: this stage's own, or that of those it is
+    /// built on, else the one from before the first FROM.
+    #[must_use]
+    pub fn argument(&self, name: &str) -> Option<&str> {
+        let own = self.args.iter().rev().filter(|arg| arg.name == name).find_map(|arg| arg.value.as_deref());
+        own.or_else(|| self.globals.get(name))
+    }
+
     /// The variables that have been used so far and that nobody defined, not even without a value.
     #[must_use]
     pub fn missing(&self) -> &[(String, Span)] {

@@ -124,10 +124,10 @@ pub(crate) struct Args {
     /// Attest how the image was made: true, false, or mode=min|max,version=v1|v0.2,builder-id=ID
     #[arg(long, value_parser = attestation::provenance, value_name = "WISH")]
     pub(crate) provenance: Vec<attestation::Wish>,
-    /// Accepted for docker's sake while it is false
-    #[arg(long, hide = true, value_parser = attestation::sbom, value_name = "WISH")]
-    pub(crate) sbom: Vec<()>,
-    /// The same as --provenance: type=provenance,mode=..
+    /// List what is in the image (SBOM): true, false, or generator=IMAGE
+    #[arg(long, value_parser = attestation::sbom, value_name = "WISH")]
+    pub(crate) sbom: Vec<attestation::Wish>,
+    /// The same as --provenance and --sbom: type=provenance,mode=.. or type=sbom,generator=..
     #[arg(long, value_parser = attestation::attest, value_name = "TYPE")]
     pub(crate) attest: Vec<attestation::Wish>,
     /// Cache to look for steps in: an image or cache REGISTRY/NAME:TAG, or type=local,src=FOLDER

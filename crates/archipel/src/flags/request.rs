@@ -7,6 +7,7 @@ use archipel_build::{CacheExport, Context, Dockerfile, ImageOptions, Output, Req
 use archipel_oci::Platform;
 use tempfile::TempPath;
 
+use super::attestation::Wish;
 use super::cache::CacheTo;
 use super::{context, output, secret};
 use crate::commands::BuildArgs;
@@ -45,7 +46,8 @@ pub(crate) fn resolve(args: &BuildArgs, environment: &Environment) -> Result<Res
         cache_from: args.cache_from.clone(),
         inline_cache: args.cache_to.iter().any(|to| matches!(to, CacheTo::Image)),
         cache_to: args.cache_to.iter().filter_map(elsewhere).cloned().collect(),
-        provenance: args.provenance.iter().chain(&args.attest).flatten().next_back().cloned().flatten(),
+        provenance: wishes(args).filter_map(Wish::provenance).next_back().cloned().flatten(),
+        sbom: wishes(args).filter_map(Wish::sbom).next_back().cloned().flatten(),
         pull: args.pull,
         secrets: each("--secret", &args.secret, |text| secret::parse(text, environment))?,
         ssh: each("--ssh", &args.ssh, |text| secret::ssh(text, environment))?,
@@ -58,6 +60,11 @@ pub(crate) fn resolve(args: &BuildArgs, environment: &Environment) -> Result<Res
         jobs: args.jobs,
     };
     Ok(Resolved { request, _spool: spool })
+}
+
+/// What is to be attested; of two wishes of a kind the later counts, and `--attest` over both.
+fn wishes(args: &BuildArgs) -> impl DoubleEndedIterator<Item = &Wish> {
+    args.provenance.iter().chain(&args.sbom).chain(&args.attest)
 }
 
 fn elsewhere(to: &CacheTo) -> Option<&CacheExport> {

@@ -126,8 +126,10 @@ fn help_of_build() {
               Short for --call=check
           --provenance <WISH>
               Attest how the image was made: true, false, or mode=min|max,version=v1|v0.2,builder-id=ID
+          --sbom <WISH>
+              List what is in the image (SBOM): true, false, or generator=IMAGE
           --attest <TYPE>
-              The same as --provenance: type=provenance,mode=..
+              The same as --provenance and --sbom: type=provenance,mode=.. or type=sbom,generator=..
           --cache-from <CACHE>
               Cache to look for steps in: an image or cache REGISTRY/NAME:TAG, or type=local,src=FOLDER
           --cache-to <CACHE>
@@ -148,13 +150,6 @@ fn nothing_is_ignored() {
       tip: a similar argument exists: '--no-cache-filter'
 
     Usage: archipel build --no-cache-filter <STAGE,..> <CONTEXT>
-
-    For more information, try '--help'.
-    [exit 2]
-    ");
-    insta::assert_snapshot!(run(&["build", "--sbom=true", "."]), @r"
-    $ archipel build --sbom=true .
-    error: invalid value 'true' for '--sbom <WISH>': lists of what is in an image (SBOM) are not supported yet
 
     For more information, try '--help'.
     [exit 2]

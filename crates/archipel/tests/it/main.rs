@@ -20,5 +20,6 @@ mod output;
 mod page;
 mod pipeline;
 mod registry;
+mod sbom;
 mod story;
 mod util;

@@ -103,13 +103,12 @@ impl Engine {
             documents.push(raw.bytes().to_vec());
             parts.add_manifest(raw);
         }
-        if let (Some(names), Some(provenance)) = (attested, &request.provenance) {
-            for (result, member) in results.iter().zip(&members) {
+        if let Some(names) = attested {
+            let attested = results.iter().zip(&members).filter(|(result, _)| !result.attestations.is_empty());
+            for (result, member) in attested {
                 let about = &member.manifest;
-                let predicate = provenance.predicate(request, &result.materials);
                 let subjects = provenance::image_subjects(names, &result.platform, about);
-                let statement = provenance.statement(&subjects, &predicate).to_string().into_bytes();
-                let attestation = attest(about, provenance.predicate_type(), statement);
+                let attestation = attest(about, &result.attestations, &subjects);
                 for (descriptor, bytes) in attestation.blobs {
                     let (file, digest) = (Some(self.store.blobs().path(&descriptor.digest)), descriptor.digest.clone());
                     parts.blobs.insert(digest, Blob { descriptor, file, origin: None });

@@ -1,6 +1,5 @@
 //! Brings the results of a build to where they should go.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +9,11 @@ use archipel_store::SnapshotId;
 
 use super::image::Image;
 use super::{docker_archive, local, metadata, oci_layout, rootfs, tar};
+use crate::attestation::Attestation;
 use crate::engine::{now, warn};
 use crate::exec::blocking;
 use crate::image::{BaseImage, BaseLayer};
 use crate::progress::Work;
-use crate::provenance::Material;
 use crate::request::{ImageOptions, Output};
 use crate::steps::Steps;
 use crate::{Built, BuiltPlatform, Engine, Error, How, Request, Sink, SourceDateEpoch};
@@ -38,8 +37,7 @@ pub(crate) struct PlatformResult {
     pub(crate) base: Option<Arc<BaseImage>>,
     /// The files with all layers; the base's own where nothing lies on it.
     pub(crate) top: Option<SnapshotId>,
-    /// What it was made from, where that is to be attested.
-    pub(crate) materials: BTreeSet<Material>,
+    pub(crate) attestations: Vec<Attestation>,
 }
 
 /// A layer of a result.
@@ -64,12 +62,25 @@ struct Images<'a> {
     made: Vec<(ImageOptions, Option<Vec<Reference>>, Image)>,
 }
 
+/// Whether anything is to be attested.
+fn attests(request: &Request) -> bool {
+    request.provenance.is_some() || request.sbom.is_some()
+}
+
+/// The file of an attestation that lies with those of other platforms: `provenance.linux_arm64.json`.
+fn apart(file: &str, platform: &str) -> String {
+    match file.rsplit_once('.') {
+        Some((stem, extension)) => format!("{stem}.{platform}.{extension}"),
+        None => format!("{file}.{platform}"),
+    }
+}
+
 impl Images<'_> {
     /// `names` are those of the output. An archive for docker has no place for attestations.
     async fn get(&mut self, options: &ImageOptions, names: &[Reference], attested: bool) -> Result<Image, Error> {
         let epoch = options.source_date_epoch.or(self.epoch);
         let options = ImageOptions { source_date_epoch: epoch, ..options.clone() };
-        let names = (attested && self.request.provenance.is_some()).then(|| names.to_vec());
+        let names = (attested && attests(self.request)).then(|| names.to_vec());
         if let Some((.., image)) = self.made.iter().find(|(o, n, _)| *o == options && *n == names) {
             return Ok(image.clone());
         }
@@ -105,8 +116,8 @@ impl Engine {
             [Output::Image { push: false, names: Vec::new(), by_digest: false, options: ImageOptions::default() }];
         let outputs = if request.outputs.is_empty() { &kept } else { request.outputs.as_slice() };
         let mut all_names = Vec::new();
-        if request.provenance.is_some() && outputs.iter().any(|output| matches!(output, Output::Docker { .. })) {
-            warn(sink, "an archive for docker has no place for provenance: it goes without");
+        if attests(request) && outputs.iter().any(|output| matches!(output, Output::Docker { .. })) {
+            warn(sink, "an archive for docker has no place for attestations: it goes without");
         }
         if request.keeps_inline_cache() && !outputs.iter().any(is_image) {
             warn(sink, "an inline cache is a part of an image, and no output is one: it is kept nowhere");
@@ -272,16 +283,12 @@ impl Engine {
                 None => None,
             };
             let name = result.platform.file_name();
-            let statement = images.request.provenance.as_ref().map(|provenance| rootfs::Statement {
-                name: match split || !several {
-                    true => "provenance.json".into(),
-                    false => format!("provenance.{name}.json"),
-                },
-                predicate: provenance.predicate(images.request, &result.materials),
-                provenance: provenance.clone(),
-            });
+            let mut attestations = result.attestations.clone();
+            if several && !split {
+                attestations.iter_mut().for_each(|attestation| attestation.file = apart(&attestation.file, &name));
+            }
             let (place, snapshot) = (placed.then_some(name), result.top.clone().or(base));
-            roots.push(rootfs::Wanted { platform: result.platform.clone(), place, snapshot, statement });
+            roots.push(rootfs::Wanted { platform: result.platform.clone(), place, snapshot, attestations });
         }
         let work = images.work(if folder { "exporting files" } else { "exporting to a tar" });
         let epoch = epoch.or(images.epoch).map(|epoch| epoch.0);

@@ -1,5 +1,5 @@
-//! The files of a build's platforms, to be read as they would be seen in a container; where they are attested, with the statement
-//! about them as one file more.
+//! The files of a build's platforms, to be read as they would be seen in a container; where they are attested, with the statements
+//! about them as files more.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -11,7 +11,8 @@ use rustix::fs::{FileType, Mode, OFlags, Timespec, openat};
 use serde_json::Value;
 
 use crate::Error;
-use crate::provenance::{self, Provenance};
+use crate::attestation::Attestation;
+use crate::provenance;
 use crate::tree::{Destination, Ownership, Selection, View, select};
 
 /// What is wanted of one platform.
@@ -20,15 +21,8 @@ pub(super) struct Wanted {
     /// The folder that its files get where each platform has one.
     pub(super) place: Option<String>,
     pub(super) snapshot: Option<SnapshotId>,
-    pub(super) statement: Option<Statement>,
-}
-
-/// A statement that is to lie with the files that it is about.
-pub(super) struct Statement {
-    /// Its file.
-    pub(super) name: String,
-    pub(super) provenance: Provenance,
-    pub(super) predicate: Value,
+    /// What is to lie with the files that it is about.
+    pub(super) attestations: Vec<Attestation>,
 }
 
 /// The files of one platform. What they are mounted on goes with the value.
@@ -59,32 +53,31 @@ impl Root {
 /// Opens merged views of snapshots. An image without any layer is an empty folder. `time`: of the statements.
 pub(super) fn open(store: &Store, roots: Vec<Wanted>, time: i64) -> Result<Vec<Root>, Error> {
     let open = |wanted: Wanted| {
-        let files = match &wanted.statement {
-            None => Files::Merged(store.view(wanted.snapshot.as_ref())?),
-            Some(statement) => {
-                let draft = store.draft(wanted.snapshot.as_ref())?;
-                let tree = draft.mount()?;
-                statement.write(tree.path(), time)?;
-                Files::Drafted(tree, draft)
-            }
+        let files = if wanted.attestations.is_empty() {
+            Files::Merged(store.view(wanted.snapshot.as_ref())?)
+        } else {
+            let draft = store.draft(wanted.snapshot.as_ref())?;
+            let tree = draft.mount()?;
+            write(&wanted.attestations, tree.path(), time)?;
+            Files::Drafted(tree, draft)
         };
         Ok(Root { platform: wanted.platform, place: wanted.place, files })
     };
     roots.into_iter().map(open).collect()
 }
 
-impl Statement {
-    /// Writes it into the files, about all of them.
-    fn write(&self, files: &Path, time: i64) -> Result<(), Error> {
-        let statement = self.provenance.statement(&subjects(files)?, &self.predicate);
-        let text = format!("{statement:#}\n");
-        let mut destination = Destination::open(files, Ownership::default(), time)?;
+/// Writes attestations into the files, about all of them.
+fn write(attestations: &[Attestation], files: &Path, time: i64) -> Result<(), Error> {
+    let subjects = subjects(files)?;
+    let mut destination = Destination::open(files, Ownership::default(), time)?;
+    for attestation in attestations {
+        let text = format!("{:#}\n", attestation.statement(&subjects));
         let time = Timespec { tv_sec: time, tv_nsec: 0 };
         destination
-            .create(Path::new(&self.name), 0o600, (0, 0), time, |file| file.write_all(text.as_bytes()))
-            .map_err(|source| Error::Io { what: format!("write {} into the result", self.name), source })?;
-        destination.finish()
+            .create(Path::new(&attestation.file), 0o600, (0, 0), time, |file| file.write_all(text.as_bytes()))
+            .map_err(|source| Error::Io { what: format!("write {} into the result", attestation.file), source })?;
     }
+    destination.finish()
 }
 
 /// Refuses platforms that cannot share one folder: folders are all that they may have in common, be their files equal or not.

@@ -22,7 +22,7 @@ use crate::{Error, How};
 const CACHE_MODE: u32 = 0o755;
 const SECRET_MODE: u32 = 0o400;
 /// The host name that processes of a build see (BuildKit's).
-const HOSTNAME: &str = "buildkitsandbox";
+pub(super) const HOSTNAME: &str = "buildkitsandbox";
 
 impl Planner<'_> {
     pub(super) async fn instruction(

@@ -8,6 +8,7 @@
 
 mod instruction;
 mod metadata;
+mod scan;
 mod source;
 mod stage;
 
@@ -220,6 +221,8 @@ pub(crate) struct StageResult {
     /// Our steps, after those of the base.
     pub(crate) steps: Vec<Step>,
     pub(crate) how: How,
+    /// The node that lists what is in it, where that is wanted.
+    pub(crate) scan: Option<NodeId>,
 }
 
 /// What a Dockerfile comes to.

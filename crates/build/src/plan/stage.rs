@@ -52,7 +52,7 @@ pub(crate) struct Planner<'a> {
 pub(super) struct Walk {
     pub(super) platform: Platform,
     pub(super) globals: Globals,
-    states: HashMap<usize, Arc<State>>,
+    pub(super) states: HashMap<usize, Arc<State>>,
     /// How many triggers we are inside of that name stages.
     depth: usize,
 }
@@ -137,7 +137,9 @@ impl<'a> Planner<'a> {
                 // What the rules find is told all the same; what is wrong comes before what a rule makes of it.
                 state.is_ok().then_some(told).transpose()?;
             }
-            targets.push(self.result(platform, &*state?));
+            let mut result = self.result(platform, &*state?);
+            result.scan = self.scan(&walk, target).await?;
+            targets.push(result);
         }
         self.tell_unused();
         let epoch = match epoch {
@@ -171,6 +173,7 @@ impl<'a> Planner<'a> {
             root: state.root.clone(),
             config,
             steps: state.steps.clone(),
+            scan: None,
         }
     }
 

@@ -42,7 +42,7 @@ fn result(platform: &str, layers: Vec<ResultLayer>) -> PlatformResult {
         finished: Duration::ZERO,
         base: None,
         top: None,
-        materials: Default::default(),
+        attestations: Vec::new(),
     }
 }
 
