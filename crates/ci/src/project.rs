@@ -126,7 +126,7 @@ impl Project {
     ///
     /// # Errors
     /// Git refuses.
-    pub fn request(&self, program: PathBuf, caches: PathBuf) -> Result<run::Request, Error> {
+    pub fn request(&self, program: PathBuf, caches: PathBuf, stores: PathBuf) -> Result<run::Request, Error> {
         Ok(run::Request {
             worktree: self.tree.root().to_owned(),
             project_dir: predefined::project_dir(&self.repository),
@@ -142,6 +142,7 @@ impl Project {
             program,
             registries: run::Registries::default(),
             caches,
+            stores,
             colours: false,
             timeout: run::DEFAULT_TIMEOUT,
         })

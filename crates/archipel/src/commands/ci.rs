@@ -153,7 +153,7 @@ fn execute(project: &Project, run: &Run, environment: &Environment) -> Result<u8
     let kept = Kept::of(environment)?;
     let program = std::env::current_exe().map_err(Error::io("the path of this program"))?;
     let ca = run.ca_file.as_ref().map(|file| std::fs::read(file).map_err(Error::io(file.display().to_string())));
-    let prepared = project.request(program, kept.caches);
+    let prepared = project.request(program, kept.caches, kept.stores);
     let prepared = prepared.map_err(|e| Error::Usage(e.to_string()))?;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let mut request = Request {

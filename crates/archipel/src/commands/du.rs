@@ -10,7 +10,8 @@ use crate::render::{self, table, text};
 
 /// Show what the store takes on disk
 ///
-/// What pipelines keep beside it is counted too: their registry and the caches of jobs.
+/// What pipelines keep beside it is counted too: their registry, the caches of jobs and the stores
+/// that jobs build in.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Form of what is shown
@@ -22,11 +23,12 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, environment: &Environment) -> Result<u8, Error> {
     let usage = shared::store(environment)?.disk_usage()?;
     let pipelines = Kept::of(environment)?.usage();
-    let total = usage.blobs + usage.snapshots + usage.cache + pipelines.registry + pipelines.caches;
+    let total = usage.blobs + usage.snapshots + usage.cache + pipelines.total();
     render::print(&match args.format {
         Format::Json => shared::json(&json!({
             "images": usage.images, "blobs": usage.blobs, "snapshots": usage.snapshots, "cache": usage.cache,
-            "pipelines": { "registry": pipelines.registry, "caches": pipelines.caches }, "total": total,
+            "pipelines": { "registry": pipelines.registry, "caches": pipelines.caches, "stores": pipelines.stores },
+            "total": total,
         })),
         Format::Text => {
             let row = |what: &str, size: u64| [what.to_owned(), text::size(size)];
@@ -36,6 +38,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Result<u8, Error> {
                 row("build cache", usage.cache),
                 row("registry of pipelines", pipelines.registry),
                 row("caches of pipelines", pipelines.caches),
+                row("builds of pipelines", pipelines.stores),
                 row("total", total),
             ];
             format!("{}{} names of images\n", table::columns(["WHAT", "SIZE"], &rows), usage.images)

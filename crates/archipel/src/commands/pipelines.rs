@@ -1,4 +1,5 @@
-//! What pipelines keep from one run to the next, beside the store: the registry that they have of their own, and the caches of jobs.
+//! What pipelines keep from one run to the next, beside the store: the registry that they have of their own, the caches of jobs, and the
+//! stores that jobs build in.
 //! A run has the store open, so whoever has that alone has this alone too, but for a registry that is served by itself.
 
 use std::path::{Path, PathBuf};
@@ -17,38 +18,50 @@ pub(super) struct Kept {
     pub(super) registry: PathBuf,
     /// The caches.
     pub(super) caches: PathBuf,
+    /// The stores.
+    pub(super) stores: PathBuf,
 }
 
 /// Bytes on disk.
 pub(super) struct Usage {
     pub(super) registry: u64,
     pub(super) caches: u64,
+    pub(super) stores: u64,
+}
+
+impl Usage {
+    pub(super) fn total(&self) -> u64 {
+        self.registry + self.caches + self.stores
+    }
 }
 
 impl Kept {
     pub(super) fn of(environment: &Environment) -> Result<Self, Error> {
         let folder = environment.pipelines_dir()?;
-        Ok(Self { registry: folder.join("registry"), caches: folder.join("caches") })
+        let [registry, caches, stores] = ["registry", "caches", "stores"].map(|name| folder.join(name));
+        Ok(Self { registry, caches, stores })
     }
 
     /// What it takes.
     pub(super) fn usage(&self) -> Usage {
-        Usage { registry: size_on_disk(&self.registry), caches: size_on_disk(&self.caches) }
+        Usage {
+            registry: size_on_disk(&self.registry),
+            caches: size_on_disk(&self.caches),
+            stores: size_on_disk(&self.stores),
+        }
     }
 
-    /// Removes the caches and what has no name in the registry; with `all` everything there. Returns the bytes that were freed.
+    /// Removes the caches, the stores, and what has no name in the registry; with `all` everything there. Returns the bytes that were freed.
     pub(super) fn prune(&self, all: bool) -> Result<u64, Error> {
-        let total = || {
-            let Usage { registry, caches } = self.usage();
-            registry + caches
-        };
-        let before = total();
-        remove_all(&self.caches).map_err(Error::io(self.caches.display().to_string()))?;
+        let before = self.usage().total();
+        for folder in [&self.caches, &self.stores] {
+            remove_all(folder).map_err(Error::io(folder.display().to_string()))?;
+        }
         if self.registry.is_dir() {
             let told = |e| Error::io(self.registry.display().to_string())(std::io::Error::other(e));
             runtime::block_on(async { clear(&self.registry, all).await.map_err(told) })?;
         }
-        Ok(before.saturating_sub(total()))
+        Ok(before.saturating_sub(self.usage().total()))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::render::{self, text};
 
 /// Remove the build cache, images without a name, and what no image needs
 ///
-/// The same is done to what pipelines keep: caches of jobs go, and what has had no name for a day in their registry; with --all,
+/// The same is done to what pipelines keep: caches of jobs and what they built go, and what has had no name for a day in their registry; with --all,
 /// everything in it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -1,6 +1,7 @@
 //! `archipel ci`: pipelines in containers of our own.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -105,12 +106,15 @@ fn needs_userns_artifacts_go_when_no_job_may_want_them() {
     requires!(userns, git);
     let registry = OwnRegistry::start();
     let archipel = with_busybox(registry.address());
-    // A running job has two folders in the store, one for its image and one for its files.
-    let pipeline = r#"
+    // A running job has two folders in our store, one for its image and one for its files. It asks how many there are.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let count = format!("echo \"now $(wget -qO- http://{}/)\"", listener.local_addr().unwrap());
+    let pipeline = format!(
+        r#"
 image: busybox
 stages: [one, two, three]
-.user: {image: {name: busybox, docker: {user: "1"}}}
-make: {extends: .user, stage: one, script: [mkdir -p out/empty, touch -d @1000000000 out/old], artifacts: {paths: [out]}}
+.user: {{image: {{name: busybox, docker: {{user: "1"}}}}}}
+make: {{extends: .user, stage: one, script: [mkdir -p out/empty, touch -d @1000000000 out/old], artifacts: {{paths: [out]}}}}
 use:
   extends: .user
   stage: two
@@ -118,13 +122,23 @@ use:
     - test -d out/empty
     - touch out/new
     - echo "time $(stat -c %Y out/old)"
-    - echo "now $(ls $ARCHIPEL_STORE/work | wc -l)"
-after: {stage: three, script: ['echo "now $(ls $ARCHIPEL_STORE/work | wc -l)"'], dependencies: []}
-"#;
-    let dir = repository(&archipel, pipeline, &[]);
+    - {count}
+after: {{stage: three, script: ['{count}'], dependencies: []}}
+"#
+    );
+    let dir = repository(&archipel, &pipeline, &[]);
+    let work = archipel.home.store().join("work");
+    let told = std::thread::spawn(move || {
+        for asked in listener.incoming().take(2) {
+            let mut asked = asked.unwrap();
+            let _ = asked.read(&mut [0; 4096]).unwrap();
+            write!(asked, "HTTP/1.0 200 OK\r\n\r\n{}", fs::read_dir(&work).unwrap().count()).unwrap();
+        }
+    });
     let output = archipel.command(["ci", "run"]).current_dir(&dir).output().unwrap();
     let log = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{log}{}", String::from_utf8_lossy(&output.stderr));
+    told.join().unwrap();
     for line in ["make | Kept 3 artifacts.", "use | time 1000000000", "use | now 3", "after | now 2"] {
         assert!(log.lines().any(|seen| seen == line), "no line {line:?} in\n{log}");
     }
@@ -190,13 +204,16 @@ job:
     let of = |used: &serde_json::Value, what: &str| used["pipelines"][what].as_u64().unwrap();
     let before = used();
     assert!(of(&before, "registry") > 300_000 && of(&before, "caches") > 200_000, "{before}");
+    assert!(of(&before, "stores") > 300_000, "{before}");
     let parts = ["blobs", "snapshots", "cache"].map(|part| before[part].as_u64().unwrap());
-    let total = parts.iter().sum::<u64>() + of(&before, "registry") + of(&before, "caches");
+    let total =
+        parts.iter().sum::<u64>() + ["registry", "caches", "stores"].map(|part| of(&before, part)).iter().sum::<u64>();
     assert_eq!(before["total"], total);
 
     archipel.ok(["prune"]);
     let pruned = used();
-    assert_eq!((of(&pruned, "registry"), of(&pruned, "caches")), (of(&before, "registry"), 0));
+    let left = ["registry", "caches", "stores"].map(|part| of(&pruned, part));
+    assert_eq!(left, [of(&before, "registry"), 0, 0]);
     archipel.ok(["prune", "--all"]);
     // Folders are left, and the names of repositories.
     assert!(of(&used(), "registry") < 300_000, "{}", used());
@@ -314,8 +331,9 @@ again:
     ] {
         assert!(log.contains(part), "no {part:?} in\n{log}");
     }
-    // The store is the same for both jobs, and for us.
+    // The store is the same for both jobs, and another one than ours.
     assert!(log.lines().any(|line| line.starts_with("again") && line.contains("CACHED")), "{log}");
+    assert!(!archipel.ok(["images"]).contains("feature-one"));
     let image = format!("{}/local/project:feature-one", registry.address());
     assert_eq!(archipel.ok(["run", "--rm", &image]).trim(), "made");
 }

@@ -1,11 +1,14 @@
 //! A job's container: what is mounted where, and with what its processes start.
 //!
 //! Our own program is in it three times: as `archipel`, as `docker` in `/usr/local/bin`, and over every `docker` that the image has on
-//! its path. It works in the same store as the one outside, so that what is built in one job is there for the next.
+//! its path. It works in a store that the jobs of one work tree share, so that what is built in one job is there for the next.
 
-use std::path::Path;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use archipel_build::{ContainerRoot, Engine};
+use archipel_oci::Digest;
 use archipel_sandbox::{self as sandbox, Mount};
 
 use super::request::Request;
@@ -90,11 +93,8 @@ pub(super) fn ours(
 ) -> Result<Vec<Mount>, archipel_build::Error> {
     let bind =
         |source: &Path, target: String, read_only: bool| Mount::Bind { source: source.into(), target, read_only };
-    // All of it can be written to, for what a job builds is to be there afterwards. Read-only mounts over what is there already would
-    // be no protection: the job, root in our user namespace, can take them away; and the records that lead to it, which every build
-    // writes, decide as much about what an image is.
     let store = format!("{OURS}/store");
-    let mut mounts = vec![bind(engine.store_dir(), store.clone(), false)];
+    let mut mounts = vec![bind(&own_store(asked)?, store.clone(), false)];
     env.push(("ARCHIPEL_STORE".into(), store));
     let (registries, variable) = asked.registries.mounts();
     mounts.extend(registries);
@@ -111,6 +111,15 @@ pub(super) fn ours(
         mounts.extend(certificates(root, ca)?);
     }
     Ok(mounts)
+}
+
+/// The store of a work tree's jobs, made where it is missing. Not ours: whoever can write a store decides what the images in it are,
+/// and these jobs may be anybody's. We never look into it.
+fn own_store(asked: &Request) -> Result<PathBuf, archipel_build::Error> {
+    let store = asked.stores.join(Digest::of(asked.worktree.as_os_str().as_bytes()).hex());
+    let told = |source| archipel_build::Error::Io { what: store.display().to_string(), source };
+    fs::create_dir_all(&store).map_err(told)?;
+    Ok(store)
 }
 
 /// Where our program comes.

@@ -37,6 +37,8 @@ pub struct Request {
     pub registries: Registries,
     /// Where caches are kept from one run to the next.
     pub caches: PathBuf,
+    /// Where the stores are that jobs work in: one for each work tree.
+    pub stores: PathBuf,
     /// Whether somebody sees colours: what we say of a script has some then. What the script itself writes is its own business.
     pub colours: bool,
     /// How long a job may take that does not say.
