@@ -298,6 +298,8 @@ pub struct ImageOptions {
     pub force_compression: bool,
     /// `oci-mediatypes=false`: Docker's types, for registries and runtimes that know no others.
     pub docker_types: bool,
+    /// `oci-artifact=false`: attestations as images, for readers of the time before OCI 1.1.
+    pub attestation_images: bool,
     /// `rewrite-timestamp=true`: clamp the times in layers to `SOURCE_DATE_EPOCH`. Without one nothing is rewritten.
     pub rewrite_timestamp: bool,
     /// `source-date-epoch=`: instead of the build's.

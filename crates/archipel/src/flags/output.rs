@@ -130,8 +130,9 @@ impl Fields {
         let rewrite_timestamp = self.boolean("rewrite-timestamp")?.unwrap_or(false);
         let force_compression = self.boolean("force-compression")?.unwrap_or(false);
         let docker_types = self.boolean("oci-mediatypes")? == Some(false);
-        if self.boolean("oci-artifact")? == Some(true) {
-            return Err("oci-artifact=true is not supported yet".into());
+        let oci_artifact = self.boolean("oci-artifact")?;
+        if docker_types && oci_artifact == Some(true) {
+            return Err("oci-artifact=true needs OCI's media types: leave out oci-mediatypes=false".into());
         }
         let mut annotations = vec![];
         while let Some(at) = self.0.iter().position(|(k, _)| k.starts_with("annotation")) {
@@ -142,6 +143,7 @@ impl Fields {
             level,
             force_compression,
             docker_types,
+            attestation_images: oci_artifact == Some(false),
             rewrite_timestamp,
             source_date_epoch: self.epoch()?,
             annotations,

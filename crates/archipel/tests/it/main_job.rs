@@ -6,6 +6,8 @@ use std::process::Command;
 use archipel_testkit::{Archipel, DockerRegistry, OwnRegistry, bases, requires};
 use serde_json::Value;
 
+use crate::util::get;
+
 const PLATFORMS: &str = "linux/amd64,linux/arm64,linux/arm/v7";
 
 /// A home in which docker.io is a registry that holds busybox.
@@ -272,6 +274,12 @@ fn needs_qemu_provenance_is_a_member_of_the_index_that_no_reader_takes_for_an_im
         assert_eq!(attestation["annotations"]["vnd.docker.reference.digest"], index["manifests"][n]["digest"]);
         let manifest = raw(&archipel, &format!("{name}@{}", attestation["digest"].as_str().unwrap()));
         assert_eq!(manifest["layers"][0]["mediaType"], "application/vnd.in-toto+json");
+        // A registry can also be asked for what is attested of an image.
+        let about = index["manifests"][n]["digest"].as_str().unwrap();
+        assert_eq!(manifest["subject"]["digest"], about);
+        let digest = attestation["digest"].as_str().unwrap();
+        let found = get(registry.address(), &format!("/v2/attested/app/referrers/{about}"));
+        assert!(found.contains(digest), "no {digest} in {found}");
     }
     // The same again is the same; what was given is published only where that is asked for.
     assert_eq!(run("mode=min"), index);

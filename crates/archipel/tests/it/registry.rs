@@ -1,10 +1,9 @@
 //! `registry serve`.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 
-use crate::util::archipel;
+use crate::util::{archipel, get};
 
 struct Served {
     child: Child,
@@ -37,10 +36,7 @@ impl Drop for Served {
 fn the_first_line_is_the_address_and_sigterm_ends_it_well() {
     let archipel = archipel();
     let mut served = Served::start(&archipel);
-    let mut stream = TcpStream::connect(&served.address).unwrap();
-    stream.write_all(b"GET /v2/ HTTP/1.1\r\nhost: registry\r\nconnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    let answer = get(&served.address, "/v2/");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 
     let pid = rustix::process::Pid::from_child(&served.child);

@@ -1,5 +1,8 @@
 //! The binary in a home of its own, and transcripts without what differs from run to run.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
 use archipel_testkit::{Archipel, Finished, Image, ImageBuilder, OwnRegistry, write_layout};
 
 /// The binary, in a new home.
@@ -36,6 +39,15 @@ pub(crate) fn publish_alone(archipel: &Archipel, registry: &OwnRegistry, name: &
     let reference = format!("{}/{name}", registry.address());
     let _ = archipel.ok(["copy", "--quiet", &format!("{}@{digest}", whole.trim_end_matches(":latest")), &reference]);
     reference
+}
+
+/// What a server answers, head and body.
+pub(crate) fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: registry\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// A transcript with the home's path, times, digests and ports replaced.

@@ -104,11 +104,10 @@ impl Engine {
             parts.add_manifest(raw);
         }
         if let Some(names) = attested {
-            let attested = results.iter().zip(&members).filter(|(result, _)| !result.attestations.is_empty());
-            for (result, member) in attested {
-                let about = &member.manifest;
-                let subjects = provenance::image_subjects(names, &result.platform, about);
-                let attestation = attest(about, &result.attestations, &subjects);
+            let attested = results.iter().zip(entries.clone()).filter(|(result, _)| !result.attestations.is_empty());
+            for (result, about) in attested {
+                let subjects = provenance::image_subjects(names, &result.platform, &about.digest);
+                let attestation = attest(&about, &result.attestations, &subjects, options.attestation_images);
                 for (descriptor, bytes) in attestation.blobs {
                     let (file, digest) = (Some(self.store.blobs().path(&descriptor.digest)), descriptor.digest.clone());
                     parts.blobs.insert(digest, Blob { descriptor, file, origin: None });
