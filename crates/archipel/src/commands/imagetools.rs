@@ -8,11 +8,14 @@ use archipel_oci::{Descriptor, Document, Reference};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::attested::{self, Part};
+use super::place::Place;
 use super::shared;
 use crate::environment::Environment;
 use crate::errors::{Error, status};
 use crate::flags::value;
 use crate::render::{self, Progress, template};
+use crate::runtime;
 
 /// What can be done with images in registries.
 #[derive(Debug, Subcommand)]
@@ -142,9 +145,23 @@ pub(super) fn inspect(args: &Inspect, environment: &Environment) -> Result<u8, E
     render::print(&match args.format.as_deref() {
         None => text(&source)?,
         Some("json") => shared::json(&value(&source)?),
-        Some(format) => template::render(format, &value(&source)?).map_err(Error::Usage)? + "\n",
+        Some(format) => {
+            let mut value = value(&source)?;
+            add_parts(format, &mut value, &source, environment)?;
+            template::render(format, &value).map_err(Error::Usage)? + "\n"
+        }
     })?;
     Ok(status::OK)
+}
+
+/// Adds the parts that a template asks for.
+fn add_parts(format: &str, value: &mut Value, source: &IndexSource, environment: &Environment) -> Result<(), Error> {
+    let whole = format.contains("json .}");
+    for part in Part::ALL.into_iter().filter(|part| whole || format.contains(&format!(".{}", part.field()))) {
+        let place = Place::of(&source.reference.to_string(), environment)?;
+        value[part.field()] = runtime::block_on(attested::part(&place, &source.manifest, part))?;
+    }
+    Ok(())
 }
 
 /// What docker's templates see.

@@ -1,10 +1,9 @@
 //! `archipel inspect`.
 
-use archipel_oci::{Descriptor, Document, ImageConfig, Manifest, Platform, RawManifest, Reference, is_attestation};
-use archipel_remote::Client;
-use archipel_store::Store;
+use archipel_oci::{Descriptor, Document, ImageConfig, Manifest, Platform, RawManifest, is_attestation};
 use serde_json::Value;
 
+use super::place::{Place, parse};
 use super::{object, shared};
 use crate::environment::Environment;
 use crate::errors::{Error, status};
@@ -39,10 +38,8 @@ pub(super) fn run(args: &Args, surface: Surface, environment: &Environment) -> R
         return as_docker(args, environment);
     }
     for image in &args.images {
-        let (store, client) = (shared::store(environment)?, shared::client(environment)?);
-        let reference = shared::reference(&store, image)?;
+        let place = Place::of(image, environment)?;
         runtime::block_on(async {
-            let place = Place { reference, store, client };
             let top = place.top().await?;
             if args.raw {
                 return render::print_bytes(top.bytes());
@@ -74,47 +71,11 @@ fn as_docker(args: &Args, environment: &Environment) -> Result<u8, Error> {
     failed.map_or(Ok(status::OK), Err)
 }
 
-/// A config is small; what is larger is no image's.
-const MAX_CONFIG: u64 = 8 << 20;
-
-/// Where manifests come from: the store if it has them, else the registry.
-struct Place {
-    reference: Reference,
-    store: Store,
-    client: Client,
-}
-
 impl Place {
-    async fn top(&self) -> Result<RawManifest, Error> {
-        match self.store.resolve_image(&self.reference)? {
-            Some(descriptor) => self.manifest(&descriptor).await,
-            None => Ok(self.client.manifest(&self.reference).await?),
-        }
-    }
-
-    async fn manifest(&self, descriptor: &Descriptor) -> Result<RawManifest, Error> {
-        match shared::stored_manifest(&self.store, descriptor)? {
-            Some(manifest) => Ok(manifest),
-            None => Ok(self.client.manifest(&self.reference.with_digest(descriptor.digest.clone())).await?),
-        }
-    }
-
     /// What an image that stands alone is for: only its config says so. Something else than an image has none.
     async fn platform(&self, config: &Descriptor) -> Result<String, Error> {
-        if config.size > MAX_CONFIG {
-            return Ok(String::new());
-        }
-        let bytes = match shared::stored_blob(&self.store, &config.digest)? {
-            Some(bytes) => bytes,
-            None => {
-                let (mut bytes, mut blob) = (vec![], self.client.blob(&self.reference, config, 0).await?);
-                while let Some(piece) = blob.chunk().await? {
-                    bytes.extend_from_slice(&piece);
-                }
-                bytes
-            }
-        };
-        let config = ImageConfig::parse(&bytes).ok().filter(|config| !config.os.is_empty());
+        let bytes = self.document(config).await?;
+        let config = bytes.and_then(|bytes| ImageConfig::parse(&bytes).ok()).filter(|config| !config.os.is_empty());
         Ok(config.map_or_else(String::new, |config| config.platform().to_string()))
     }
 
@@ -149,10 +110,6 @@ impl Place {
         }
         Ok(shown)
     }
-}
-
-fn parse(raw: &RawManifest) -> Result<Document, Error> {
-    raw.parse().map_err(|e| Error::Io { what: raw.digest().to_string(), source: std::io::Error::other(e) })
 }
 
 fn row(platform: &str, manifest: &Manifest, raw: &RawManifest) -> [String; 4] {

@@ -7,6 +7,7 @@ use crate::environment::Environment;
 use crate::errors::Error;
 use crate::surface::Surface;
 
+mod attested;
 mod build;
 mod builders;
 mod buildx;
@@ -31,6 +32,7 @@ mod machine;
 mod manifest;
 mod object;
 mod pipelines;
+mod place;
 mod prune;
 mod pull;
 mod push;

@@ -1,5 +1,6 @@
 //! Docker's `--format '{{...}}'`: the part of Go's templates that scripts use, over JSON values. Fields, `json`, `index`,
-//! `join`, `len`, `println`, `upper`, `lower`, `if`, `range`. What else Go has is an error that names it.
+//! `join`, `len`, `println`, `upper`, `lower`, `if`, `range`, parentheses and pipes. What else Go has is an error that
+//! names it.
 
 use serde_json::Value;
 
@@ -24,6 +25,8 @@ struct Call {
 enum Argument {
     /// `.A.B`; `.` is everything.
     Field(Vec<String>),
+    /// `(CALL).A.B`.
+    Nested(Box<Call>, Vec<String>),
     Text(String),
     Number(usize),
 }
@@ -165,10 +168,23 @@ fn block(pieces: &mut impl Iterator<Item = Piece>) -> Result<(Vec<Part>, Option<
     Ok((parts, None))
 }
 
+/// What is left of a pipe is the last argument of what is right of it.
 fn call(text: &str) -> Result<Call, String> {
-    let mut words = words(text)?;
+    let words = words(text)?;
+    let mut piped = None;
+    for words in words.split(|word| word == "|") {
+        if words.is_empty() {
+            return Err(format!("`{{{{{text}}}}}` has a part with nothing in it"));
+        }
+        let before = piped.take().map(|call| Argument::Nested(Box::new(call), vec![]));
+        piped = Some(one_call(words.to_vec(), before, text)?);
+    }
+    piped.ok_or_else(|| format!("`{{{{{text}}}}}` has nothing in it"))
+}
+
+fn one_call(mut words: Vec<String>, last: Option<Argument>, text: &str) -> Result<Call, String> {
     let unknown = || format!("`{{{{{text}}}}}` is not something that this program knows of Go's templates");
-    let function = match words.first().filter(|word| !word.starts_with(['.', '"', '`'])) {
+    let function = match words.first().filter(|word| !word.starts_with(['.', '"', '`', '('])) {
         Some(name) if FUNCTIONS.contains(&name.as_str()) => Some(words.remove(0)),
         Some(_) => return Err(unknown()),
         None => None,
@@ -177,23 +193,29 @@ fn call(text: &str) -> Result<Call, String> {
     for word in words {
         arguments.push(if let Some(quoted) = word.strip_prefix(['"', '`']) {
             Argument::Text(quoted.to_owned())
-        } else if let Some(path) = word.strip_prefix('.') {
-            let plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-            if !path.split('.').all(plain) {
-                return Err(unknown());
-            }
-            Argument::Field(path.split('.').filter(|name| !name.is_empty()).map(str::to_owned).collect())
+        } else if let Some((inner, path)) = word.strip_prefix('(').and_then(|word| word.rsplit_once(')')) {
+            Argument::Nested(Box::new(call(inner)?), fields(path).ok_or_else(unknown)?)
+        } else if word.starts_with('.') {
+            Argument::Field(fields(&word).ok_or_else(unknown)?)
         } else {
             Argument::Number(word.parse().map_err(|_| unknown())?)
         });
     }
+    arguments.extend(last);
     match (&function, arguments.len()) {
         (None, 1) | (Some(_), 1..) => Ok(Call { function, arguments }),
         _ => Err(unknown()),
     }
 }
 
-/// Words between spaces; a quoted one keeps its first quote, as a mark.
+/// `.A.B`, or nothing.
+fn fields(path: &str) -> Option<Vec<String>> {
+    let plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let known = path.is_empty() || path.starts_with('.') && path.split('.').all(plain);
+    known.then(|| path.split('.').filter(|name| !name.is_empty()).map(str::to_owned).collect())
+}
+
+/// Words between spaces; a quoted one keeps its first quote, as a mark, and one in parentheses is whole with what follows it.
 fn words(text: &str) -> Result<Vec<String>, String> {
     let mut words = vec![];
     let mut rest = text.trim_start();
@@ -203,12 +225,37 @@ fn words(text: &str) -> Result<Vec<String>, String> {
                 Some(end) => end + 1,
                 None => return Err(format!("`{text}` has a quote without an end")),
             },
+            '(' => {
+                let close = closing(rest).ok_or_else(|| format!("`{text}` has a parenthesis without an end"))?;
+                rest[close..].find(char::is_whitespace).map_or(rest.len(), |end| close + end)
+            }
             _ => rest.find(char::is_whitespace).unwrap_or(rest.len()),
         };
         words.push(rest[..end].to_owned());
         rest = rest[end..].strip_prefix(['"', '`']).unwrap_or(&rest[end..]).trim_start();
     }
     Ok(words)
+}
+
+/// Where the parenthesis ends that a text begins with.
+fn closing(text: &str) -> Option<usize> {
+    let (mut depth, mut quote) = (0, None);
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(end), c) if c == end => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '`') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+            (None, _) => {}
+        }
+    }
+    None
 }
 
 fn write(parts: &[Part], value: &Value, out: &mut String) -> Result<(), String> {
@@ -267,12 +314,13 @@ fn evaluate(call: &Call, value: &Value) -> Result<Value, String> {
 }
 
 fn get(argument: &Argument, value: &Value) -> Result<Value, String> {
-    let names = match argument {
+    let (names, nested) = match argument {
         Argument::Text(text) => return Ok(text.clone().into()),
         Argument::Number(number) => return Ok((*number).into()),
-        Argument::Field(names) => names,
+        Argument::Field(names) => (names, None),
+        Argument::Nested(call, names) => (names, Some(evaluate(call, value)?)),
     };
-    let mut at = value;
+    let mut at = nested.as_ref().unwrap_or(value);
     for name in names {
         at = match at.get(name) {
             Some(found) => found,
@@ -321,6 +369,7 @@ mod tests {
         json!({
             "Id": "sha256:1", "Os": "linux", "Size": 12, "Tags": ["a", "b"], "None": null,
             "Config": { "Labels": { "org.x/y": "z" }, "Env": ["A=1"] },
+            "More": { "a/b": { "Deep": { "Er": [3] } } },
         })
     }
 
@@ -336,6 +385,9 @@ mod tests {
             ("{{join .Tags `,`}}\\t{{upper .Os}}", "a,b\tLINUX"),
             ("a {{- .Os -}} b", "alinuxb"),
             ("{{.Config.Labels}}", "map[org.x/y:z]"),
+            ("{{(index .Config.Env 0)}} {{json (index .More \"a/b\").Deep.Er}}", "A=1 [3]"),
+            ("{{range (index .More \"a/b\").Deep.Er}}{{.}}{{end}}{{len (index .Tags 0)}}", "31"),
+            ("{{.Os | upper}} {{index .Config.Labels \"org.x/y\" | json}}", "LINUX \"z\""),
             ("plain", "plain"),
         ] {
             assert_eq!(render(template, &value()).as_deref(), Ok(shown), "{template}");
@@ -350,7 +402,8 @@ mod tests {
             ("{{range .Tags}}", "`end`"),
             ("{{end}}", "ends nothing"),
             ("{{with .Os}}{{end}}", "with"),
-            ("{{.Os | upper}}", "|"),
+            ("{{(.Os}}", "parenthesis"),
+            ("{{.Os | }}", "nothing"),
             ("{{index .Tags 7}}", "no item 7"),
             ("{{join .Os \",\"}}", "`join`"),
         ] {

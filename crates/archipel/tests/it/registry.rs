@@ -1,6 +1,6 @@
 //! `registry serve`.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 
 use crate::util::{archipel, get};
