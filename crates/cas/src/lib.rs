@@ -3,7 +3,7 @@
 //! ```text
 //! <dir>/
 //!   blobs/sha256/<hex>     finished content, named by its digest, read-only
-//!   blobs/sha512/<hex>
+//!   blobs/sha384/<hex>, blobs/sha512/<hex>
 //!   ingest/<pid>-<n>       content on its way in; locked (flock) while its writer lives
 //! ```
 //!
@@ -69,8 +69,9 @@ impl Cas {
     /// Opens the folder, making it where it is missing.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let cas = Self { blobs: dir.join("blobs"), ingest: dir.join("ingest"), durable: true };
-        for folder in [cas.blobs.join("sha256"), cas.blobs.join("sha512"), cas.ingest.clone()] {
-            fs::create_dir_all(&folder).at(&folder)?;
+        let folders = Algorithm::ALL.map(|algorithm| cas.blobs.join(algorithm.name()));
+        for folder in folders.iter().chain([&cas.ingest]) {
+            fs::create_dir_all(folder).at(folder)?;
         }
         Ok(cas)
     }
@@ -151,7 +152,7 @@ impl Cas {
     /// Every blob with its size, in no order.
     pub fn list(&self) -> Result<Vec<(Digest, u64)>, Error> {
         let mut found = Vec::new();
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+        for algorithm in Algorithm::ALL {
             let folder = self.blobs.join(algorithm.name());
             for entry in fs::read_dir(&folder).at(&folder)? {
                 let entry = entry.at(&folder)?;

@@ -56,6 +56,15 @@ impl Chmod {
         Ok(Self { text: text.into(), change })
     }
 
+    /// The mode itself, where it is not made of what is there.
+    #[must_use]
+    pub fn absolute(&self) -> Option<u32> {
+        match &self.change {
+            Change::Absolute(mode) => Some(*mode),
+            Change::Symbolic(_) => None,
+        }
+    }
+
     /// The mode that something gets which has `mode` now.
     #[must_use]
     pub fn apply(&self, mode: u32, directory: bool) -> u32 {

@@ -4,23 +4,30 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256, Sha512};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-/// The hash functions registered by the OCI image specification ("Digests"). SHA-256 is what we write.
+/// The hash functions registered by the OCI image specification ("Digests"), and the one that docker's tools know beside them. SHA-256 is
+/// what we write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
     /// `sha256`, 64 hexadecimal digits.
     Sha256,
+    /// `sha384`, 96 hexadecimal digits.
+    Sha384,
     /// `sha512`, 128 hexadecimal digits.
     Sha512,
 }
 
 impl Algorithm {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
+
     /// The name before the colon.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Sha256 => "sha256",
+            Self::Sha384 => "sha384",
             Self::Sha512 => "sha512",
         }
     }
@@ -28,6 +35,7 @@ impl Algorithm {
     fn hex_len(self) -> usize {
         match self {
             Self::Sha256 => 64,
+            Self::Sha384 => 96,
             Self::Sha512 => 128,
         }
     }
@@ -40,7 +48,7 @@ pub enum DigestError {
     #[error("`{0}` is not a digest: expected `sha256:` and 64 hexadecimal digits")]
     Form(String),
     /// An algorithm that is not registered.
-    #[error("`{0}` has an unknown digest algorithm: sha256 and sha512 are known")]
+    #[error("`{0}` has an unknown digest algorithm: sha256, sha384 and sha512 are known")]
     Algorithm(String),
 }
 
@@ -102,11 +110,9 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
         let Some((name, hex)) = text.split_once(':') else { return Err(DigestError::Form(text.into())) };
-        let algorithm = match name {
-            "sha256" => Algorithm::Sha256,
-            "sha512" => Algorithm::Sha512,
-            _ if !name.is_empty() && !hex.is_empty() => return Err(DigestError::Algorithm(text.into())),
-            _ => return Err(DigestError::Form(text.into())),
+        let Some(algorithm) = Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name) else {
+            let wrong = if name.is_empty() || hex.is_empty() { DigestError::Form } else { DigestError::Algorithm };
+            return Err(wrong(text.into()));
         };
         let lower_hex = hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if hex.len() != algorithm.hex_len() || !lower_hex {
@@ -148,6 +154,7 @@ pub struct Hasher(State);
 #[derive(Clone)]
 enum State {
     Sha256(Sha256),
+    Sha384(Box<Sha384>),
     Sha512(Box<Sha512>),
 }
 
@@ -157,6 +164,7 @@ impl Hasher {
     pub fn new(algorithm: Algorithm) -> Self {
         Self(match algorithm {
             Algorithm::Sha256 => State::Sha256(Sha256::new()),
+            Algorithm::Sha384 => State::Sha384(Box::new(Sha384::new())),
             Algorithm::Sha512 => State::Sha512(Box::new(Sha512::new())),
         })
     }
@@ -165,6 +173,7 @@ impl Hasher {
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             State::Sha256(h) => h.update(bytes),
+            State::Sha384(h) => h.update(bytes),
             State::Sha512(h) => h.update(bytes),
         }
     }
@@ -174,6 +183,7 @@ impl Hasher {
     pub fn finish(self) -> Digest {
         match self.0 {
             State::Sha256(h) => Digest::from_raw(Algorithm::Sha256, &h.finalize()),
+            State::Sha384(h) => Digest::from_raw(Algorithm::Sha384, &h.finalize()),
             State::Sha512(h) => Digest::from_raw(Algorithm::Sha512, &h.finalize()),
         }
     }
@@ -277,12 +287,14 @@ mod tests {
     }
 
     #[test]
-    fn sha512_is_known() {
-        let mut h = Hasher::new(Algorithm::Sha512);
-        h.update(b"abc");
-        let d = h.finish();
-        assert_eq!(d.hex().len(), 128);
-        assert_eq!(d.to_string().parse::<Digest>().unwrap(), d);
+    fn longer_ones_are_known() {
+        for (algorithm, digits, begins) in [(Algorithm::Sha384, 96, "cb00753f"), (Algorithm::Sha512, 128, "ddaf35a1")] {
+            let mut h = Hasher::new(algorithm);
+            h.update(b"abc");
+            let d = h.finish();
+            assert_eq!((d.hex().len(), &d.hex()[..8]), (digits, begins));
+            assert_eq!(d.to_string().parse::<Digest>().unwrap(), d);
+        }
     }
 
     #[test]

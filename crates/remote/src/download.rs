@@ -282,15 +282,14 @@ impl Exchange {
 
     fn refusal(&self, response: &Response) -> Error {
         let (registry, subject) = (host_of(response.url()), self.shown.clone());
-        match response.status() {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if self.authorization.is_none() => {
-                let host = self.url.host_str().unwrap_or_default();
-                let note = Some(format!("give the secret HTTP_AUTH_TOKEN_{host} or HTTP_AUTH_HEADER_{host}"));
-                Error::Auth { registry, subject, failure: AuthFailure::Missing { note, complaints: Vec::new() } }
-            }
-            StatusCode::NOT_FOUND => Error::NotFound { registry, subject, url: shown(response.url()) },
-            status => Error::Refused { registry, subject, status: status.as_u16(), complaints: Vec::new() },
+        let status = response.status().as_u16();
+        if matches!(status, 401 | 403) && self.authorization.is_none() {
+            let host = self.url.host_str().unwrap_or_default();
+            let secrets = format!("give the secret HTTP_AUTH_TOKEN_{host} or HTTP_AUTH_HEADER_{host}");
+            let note = Some(format!("invalid response status {status}: {secrets}"));
+            return Error::Auth { registry, subject, failure: AuthFailure::Missing { note, complaints: Vec::new() } };
         }
+        Error::Status { registry, subject, status, url: shown(response.url()) }
     }
 
     fn protocol(&self, reason: impl Into<String>) -> Error {

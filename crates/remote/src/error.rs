@@ -39,6 +39,18 @@ pub enum Error {
         /// The address that was asked, without its query.
         url: String,
     },
+    /// A web server does not give a file. The words are those that people search for.
+    #[error("{registry}: {subject}: invalid response status {status} from {url}")]
+    Status {
+        /// The server.
+        registry: String,
+        /// What was asked for.
+        subject: String,
+        /// The HTTP status.
+        status: u16,
+        /// The address that was asked last, without its query.
+        url: String,
+    },
     /// The registry answers no.
     #[error("{registry}: {subject}: the server refused with status {status}{}", Complaints(.complaints))]
     Refused {
@@ -121,8 +133,8 @@ impl Error {
         match self {
             Self::Auth { .. } => ErrorKind::Auth,
             Self::Network { .. } => ErrorKind::Network,
-            Self::NotFound { .. } => ErrorKind::NotFound,
-            Self::Refused { .. } => ErrorKind::Refused,
+            Self::NotFound { .. } | Self::Status { status: 404, .. } => ErrorKind::NotFound,
+            Self::Refused { .. } | Self::Status { .. } => ErrorKind::Refused,
             Self::Mismatch { .. } | Self::Protocol { .. } => ErrorKind::Corrupt,
             Self::Unserved { tried, .. } => tried.last().map_or(ErrorKind::NotFound, Self::kind),
             Self::Config(_) | Self::Credentials(_) | Self::Source { .. } => ErrorKind::Local,
@@ -133,7 +145,7 @@ impl Error {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         match self {
-            Self::NotFound { .. } => true,
+            Self::NotFound { .. } | Self::Status { status: 404, .. } => true,
             Self::Unserved { tried, .. } => tried.iter().all(Self::is_not_found),
             _ => false,
         }
@@ -142,7 +154,7 @@ impl Error {
     /// The status of a refusal.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
-            Self::Refused { status, .. } => Some(*status),
+            Self::Refused { status, .. } | Self::Status { status, .. } => Some(*status),
             Self::NotFound { .. } => Some(404),
             _ => None,
         }

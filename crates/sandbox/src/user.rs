@@ -89,34 +89,30 @@ pub fn resolve(spec: &str, passwd: Option<&[u8]>, group: Option<&[u8]>) -> Resul
 }
 
 /// The ids that files get for a `user[:group]`, which are not those that a process gets: a number is an id whatever is listed, and
-/// alone stands for the group too; a name that is not listed is 0, or for a group leaves the user's (BuildKit's `--chown`).
-///
-/// # Errors
-/// A number that is none of a user or group.
-pub fn owner(spec: &str, passwd: Option<&[u8]>, group: Option<&[u8]>) -> Result<Owner, UserError> {
+/// alone stands for the group too; nothing beside a colon is 0; a name that is not listed is 0, or for a group leaves the user's
+/// (BuildKit's `--chown`). A number that is too large for an id is a name.
+#[must_use]
+pub fn owner(spec: &str, passwd: Option<&[u8]>, group: Option<&[u8]>) -> Owner {
     let id = |text: &str| match text {
-        "root" => Ok(Some(0)),
-        _ => match text.parse::<u32>() {
-            Ok(number) if number > MAX_ID => Err(UserError::Range(text.into())),
-            number => Ok(number.ok()),
-        },
+        "" | "root" => Some(0),
+        _ => text.parse().ok().filter(|number| *number <= MAX_ID),
     };
-    let (user, group_name) = spec.split_once(':').unwrap_or((spec, ""));
     let (passwd, group) = [passwd, group].map(|file| String::from_utf8_lossy(file.unwrap_or_default())).into();
+    let (user, group_name) = spec.split_once(':').map_or((spec, None), |(user, group)| (user, Some(group)));
     let listed = || accounts(&passwd).find(|a| a.name == user).map(|a| (a.uid, a.gid));
-    let ids = id(user)?.map(|number| (number, number)).or_else(listed);
+    let ids = id(user).map(|number| (number, number)).or_else(listed);
     let mut unknown = Vec::new();
-    if ids.is_none() && !user.is_empty() {
+    if ids.is_none() {
         unknown.push(UserError::User(user.into()));
     }
     let (uid, mut gid) = ids.unwrap_or((0, 0));
-    if !group_name.is_empty() {
-        match id(group_name)?.or_else(|| groups(&group).find(|g| g.0 == group_name).map(|g| g.1)) {
+    if let Some(name) = group_name {
+        match id(name).or_else(|| groups(&group).find(|g| g.0 == name).map(|g| g.1)) {
             Some(number) => gid = number,
-            None => unknown.push(UserError::Group(group_name.into())),
+            None => unknown.push(UserError::Group(name.into())),
         }
     }
-    Ok(Owner { uid, gid, unknown })
+    Owner { uid, gid, unknown }
 }
 
 /// The first name of a user id.
@@ -160,14 +156,17 @@ mod tests {
             ("nosuch:wheel", (0, 10)),
             (":wheel", (0, 10)),
             ("root:7", (0, 7)),
+            ("dockerio:", (1001, 0)),
+            ("7:", (7, 0)),
             ("", (0, 0)),
         ] {
-            let found = super::owner(spec, Some(PASSWD), Some(GROUP)).unwrap();
+            let found = super::owner(spec, Some(PASSWD), Some(GROUP));
             assert_eq!((found.uid, found.gid), owner, "{spec}");
             assert_eq!(found.unknown.is_empty(), !spec.contains("nosuch"), "{spec}");
         }
-        assert_eq!(super::owner("dockerio:wheel", None, None).unwrap().unknown.len(), 2);
-        assert!(super::owner("4294967295", None, None).is_err());
+        assert_eq!(super::owner("dockerio:wheel", None, None).unknown.len(), 2);
+        let large = super::owner("4294967295", None, None);
+        assert_eq!((large.uid, large.gid, large.unknown.len()), (0, 0, 1));
     }
 
     #[test]

@@ -144,7 +144,7 @@ pub(super) fn extract(
         return Ok(false);
     }
     let Some(kind) = kind(&file)? else { return Ok(false) };
-    let folder = destination.make_dirs(Path::new(dest))?;
+    let folder = destination.make_dirs_for_archive(Path::new(dest))?;
     let folder = root.join(folder);
     match owner {
         Some(owner) => unpack_for(file, kind, &folder, owner, store)?,

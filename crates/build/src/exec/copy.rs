@@ -90,13 +90,12 @@ fn write(
             _ => Vec::new(),
         });
     }
-    let many = op.items.len() > 1 || chosen.iter().any(|matches| matches.len() > 1);
-    let target = Target { op, root, owner, many, store };
+    let target = Target { op, root, owner, store };
     for ((item, matches), fetched) in op.items.iter().zip(&chosen).zip(fetched) {
         match item {
             Item::Path(_) => paths(&target, from, matches, &mut destination)?,
             Item::Inline { name, content } => {
-                destination.write(&op.dest, OsStr::new(name), many, INLINE_MODE, None, &mut content.as_bytes())?;
+                destination.write(&op.dest, OsStr::new(name), INLINE_MODE, None, &mut content.as_bytes())?;
             }
             Item::Http { .. } | Item::Git(_) => {
                 if let Some(fetched) = fetched {
@@ -105,11 +104,16 @@ fn write(
             }
         }
     }
+    if destination.lone() > 1 {
+        // BuildKit goes on without a word; but several files are meant to be there in the end.
+        let dest = &op.dest;
+        warn(&exec.sink.0, format!("{dest} is no directory, so of several files only the last is kept; write {dest}/"));
+    }
     destination.finish()
 }
 
 fn paths(target: &Target<'_>, from: &Opened, matches: &[Match], destination: &mut Destination) -> Result<(), Error> {
-    let Target { op, root, owner, many, store } = *target;
+    let Target { op, root, owner, store } = *target;
     if op.selection.parents {
         // Also where a wildcard stands for nothing.
         destination.make_dirs(Path::new(&op.dest))?;
@@ -118,7 +122,7 @@ fn paths(target: &Target<'_>, from: &Opened, matches: &[Match], destination: &mu
         if op.unpack_paths && !found.is_dir() && archive::extract(found, root, &op.dest, owner, destination, store)? {
             continue;
         }
-        destination.copy(&from.view, std::slice::from_ref(found), &op.dest, many)?;
+        destination.copy(&from.view, std::slice::from_ref(found), &op.dest)?;
     }
     Ok(())
 }
@@ -127,5 +131,5 @@ fn paths(target: &Target<'_>, from: &Opened, matches: &[Match], destination: &mu
 pub(super) fn owner_of(spec: &str, view: &View) -> Result<user::Owner, Error> {
     let passwd = view.read(Path::new("etc/passwd"), MAX_ACCOUNTS)?;
     let group = view.read(Path::new("etc/group"), MAX_ACCOUNTS)?;
-    user::owner(spec, passwd.as_deref(), group.as_deref()).map_err(|e| Error::Request(e.to_string()))
+    Ok(user::owner(spec, passwd.as_deref(), group.as_deref()))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use archipel_dockerfile::GitSource;
 use archipel_oci::Digest;
 use archipel_store::{SnapshotId, Store};
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,8 @@ use serde_json::json;
 use super::{Executor, blocking};
 use crate::Error;
 use crate::plan::{CopyOp, Item, MountOp, NodeId, Op, Root, RunOp, Source};
-use crate::tree::{Selection, digest, select};
+use crate::source::GitCommit;
+use crate::tree::{Selection, View, digest, select};
 
 /// Changes when the same operation would make other bytes: old records are then not found.
 const FORMAT: u32 = 3;
@@ -165,29 +167,56 @@ impl Executor {
     ) -> Result<String, Error> {
         let memo = match from {
             Source::Context(_) => None,
-            Source::Root(root) => {
-                let document = json!({ "content": FORMAT, "of": self.root_key(root)?, "source": source, "parents": selection.parents,
-                            "excludes": selection.excludes });
-                Some(Digest::of(document.to_string().as_bytes()))
-            }
+            Source::Root(root) => Some(memo(&self.root_key(root)?, source, selection)),
         };
-        if let Some(memo) = &memo
-            && let Some(bytes) = self.engine.store.cache_get(memo)?
-            && let Ok(text) = String::from_utf8(bytes)
-        {
-            return Ok(text);
+        if let Some(known) = self.remembered(memo.as_ref())? {
+            return Ok(known);
         }
         let opened = self.open(from).await?;
+        self.content_of(opened.view.clone(), source, selection, memo).await.map_err(|e| self.in_step(e, id))
+    }
+
+    /// The digest of a repository's files: a commit that changes nothing in them is no other content. It is remembered of a commit, for
+    /// whose key nothing is fetched then.
+    pub(super) async fn git_content(
+        &self,
+        git: &GitSource,
+        commit: &GitCommit,
+        selection: &Selection,
+    ) -> Result<String, Error> {
+        let memo = Some(memo(commit.key(git).as_str(), "/", selection));
+        if let Some(known) = self.remembered(memo.as_ref())? {
+            return Ok(known);
+        }
+        let tree = self.engine.git_tree(git, commit, &self.request).await?;
+        self.content_of(View::open(&tree.path, None, false)?, "/", selection, memo).await
+    }
+
+    /// Makes a digest, and remembers it where it has a name.
+    async fn content_of(
+        &self,
+        view: View,
+        source: &str,
+        selection: &Selection,
+        memo: Option<Digest>,
+    ) -> Result<String, Error> {
         let (source, selection) = (source.to_owned(), selection.clone());
-        let found = blocking(move || {
-            let matches = select(&opened.view, &source, &selection)?;
-            digest(&opened.view, &matches)
-        })
-        .await
-        .map_err(|e| self.in_step(e, id))?;
+        let found = blocking(move || digest(&view, &select(&view, &source, &selection)?)).await?;
         if let Some(memo) = &memo {
             self.engine.store.cache_put(memo, found.as_str().as_bytes())?;
         }
         Ok(found.to_string())
     }
+
+    fn remembered(&self, memo: Option<&Digest>) -> Result<Option<String>, Error> {
+        let Some(memo) = memo else { return Ok(None) };
+        Ok(self.engine.store.cache_get(memo)?.and_then(|bytes| String::from_utf8(bytes).ok()))
+    }
+}
+
+/// The name under which the digest of what is selected in files that never change is remembered.
+fn memo(of: &str, source: &str, selection: &Selection) -> Digest {
+    let document = json!({ "content": FORMAT, "of": of, "source": source, "parents": selection.parents,
+                "excludes": selection.excludes });
+    Digest::of(document.to_string().as_bytes())
 }

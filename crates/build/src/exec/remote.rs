@@ -28,12 +28,11 @@ pub(super) struct Target<'a> {
     pub(super) op: &'a CopyOp,
     pub(super) root: &'a Path,
     pub(super) owner: Option<(u32, u32)>,
-    pub(super) many: bool,
     pub(super) store: &'a Store,
 }
 
 impl Executor {
-    /// What a key says of an item: its content, however it came. A repository is not fetched for that.
+    /// What a key says of an item: its content, however it came.
     pub(super) async fn remote_key(self: &Arc<Self>, item: &Item, op: &CopyOp, id: NodeId) -> Result<Value, Error> {
         let told = |e| self.in_step(e, id);
         match item {
@@ -44,7 +43,7 @@ impl Executor {
             }
             Item::Git(git) => {
                 let commit = self.engine.git_commit(git, op.checksum.as_deref(), &self.request).await.map_err(told)?;
-                Ok(json!({ "git": commit.key(git) }))
+                Ok(json!({ "git": self.git_content(git, &commit, &op.selection).await.map_err(told)? }))
             }
         }
     }
@@ -74,13 +73,13 @@ impl Executor {
 
 impl Fetched {
     pub(super) fn write(&self, target: &Target<'_>, to: &mut Destination) -> Result<(), Error> {
-        let Target { op, root, owner, many, store } = *target;
+        let Target { op, root, owner, store } = *target;
         match self {
             Self::Git(tree) => {
                 let view = View::open(&tree.path, None, false)?;
                 let excludes = op.selection.excludes.clone();
                 let matches = select(&view, "/", &Selection { parents: false, excludes })?;
-                to.copy(&view, &matches, &op.dest, many)
+                to.copy(&view, &matches, &op.dest)
             }
             Self::Http { file, name } => {
                 let told = || Error::io(file.path.display().to_string());
@@ -88,14 +87,14 @@ impl Fetched {
                 if op.unpack_urls
                     && let Some(kind) = archive::kind(&content)?
                 {
-                    let folder = root.join(to.make_dirs(Path::new(&op.dest))?);
+                    let folder = root.join(to.make_dirs_for_archive(Path::new(&op.dest))?);
                     return match owner {
                         Some(owner) => archive::unpack_for(content, kind, &folder, owner, store),
                         None => archive::unpack(content, kind, &folder),
                     };
                 }
                 std::io::Seek::rewind(&mut content).map_err(told())?;
-                to.write(&op.dest, name.as_ref(), many, URL_MODE, Some(file.modified.unwrap_or(0)), &mut content)
+                to.write(&op.dest, name.as_ref(), URL_MODE, Some(file.modified.unwrap_or(0)), &mut content)
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use archipel_oci::{Descriptor, Index, Reference};
+use archipel_oci::{Algorithm, Descriptor, Index, Reference};
 use archipel_remote::Client;
 
 use super::file::Whole;
@@ -42,9 +42,12 @@ impl OciLayout {
     pub(crate) fn write_tar(self, dest: Option<&Path>, more: &[(&str, Vec<u8>)], work: &Work) -> Result<(), Error> {
         let mut tar = Archive { tar: tar::Builder::new(Whole::create_or_stdout(dest)?) };
         tar.folder("blobs/")?;
-        tar.folder("blobs/sha256/")?;
-        if self.parts.blobs.keys().any(|digest| digest.algorithm().name() == "sha512") {
-            tar.folder("blobs/sha512/")?;
+        for algorithm in Algorithm::ALL {
+            // Manifests are there always, under digests of the first kind.
+            let used = self.parts.blobs.keys().any(|digest| digest.algorithm() == algorithm);
+            if used || algorithm == Algorithm::Sha256 {
+                tar.folder(&format!("blobs/{}/", algorithm.name()))?;
+            }
         }
         for blob in self.parts.blobs.values() {
             let digest = &blob.descriptor.digest;

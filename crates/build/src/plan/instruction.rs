@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use archipel_dockerfile::{
-    self as dockerfile, AddSource, AddStep, CopyStep, Instruction, Mount, Network, RunStep, Span,
+    self as dockerfile, AddSource, AddStep, Chmod, CopyStep, Instruction, Mount, Network, RunStep, Span,
 };
 use archipel_oci::Platform;
 
@@ -226,9 +226,14 @@ impl Planner<'_> {
             unpack_paths: false,
             unpack_urls: false,
             checksum: None,
-            link: copy.link,
+            link: linked(copy.link, copy.chmod.as_ref()),
         })))
     }
+}
+
+/// Whether what is below is not looked at. With a `--chmod` it is (BuildKit).
+fn linked(link: bool, chmod: Option<&Chmod>) -> bool {
+    link && chmod.is_none()
 }
 
 fn inline(file: &dockerfile::InlineFile) -> Item {
@@ -255,7 +260,7 @@ fn add_op(add: &AddStep) -> Op {
         unpack_paths: add.unpack.unwrap_or(true),
         unpack_urls: add.unpack.unwrap_or(false),
         checksum: add.checksum.clone(),
-        link: add.link,
+        link: linked(add.link, add.chmod.as_ref()),
     }))
 }
 

@@ -144,7 +144,9 @@ pub(crate) fn parse_checksum(text: &str) -> Result<Digest, Error> {
             DigestError::Form(_) => "invalid checksum digest format",
             DigestError::Algorithm(_) => "unsupported digest algorithm",
         };
-        Error::Request(format!("--checksum={text}: {what}; it should be sha256: and 64 digits, or sha512: and 128"))
+        Error::Request(format!(
+            "--checksum={text}: {what}; it should be sha256: and 64 digits, sha384: and 96, or sha512: and 128"
+        ))
     })
 }
 

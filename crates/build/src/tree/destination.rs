@@ -2,8 +2,8 @@
 //!
 //! Nobody else works in this tree while we write, so paths are resolved here, part by part, as a process with this tree as
 //! its root would: links are followed inside it, `..` stops at it. What only holds the result keeps its times: a directory
-//! that was there before does not get the time of the build because a file came into it. So the same files make the same
-//! layer on every platform and every day.
+//! that was there before does not get the time of the build because a file came into it, but that of a source whose contents
+//! it gets. So the same files make the same layer on every platform and every day.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -36,6 +36,14 @@ pub(crate) struct Ownership {
     pub(crate) mode: Option<Chmod>,
 }
 
+impl Ownership {
+    /// The mode of a directory that is made on the way. What a `--chmod` changes of a source's mode does not matter to it, and it gets
+    /// no more than the permissions of one that says all of the mode (BuildKit).
+    fn made_dirs(&self) -> u32 {
+        self.mode.as_ref().and_then(Chmod::absolute).map_or(0o755, |mode| mode & 0o777)
+    }
+}
+
 /// A tree that is written to.
 #[derive(Debug)]
 pub(crate) struct Destination {
@@ -49,6 +57,7 @@ pub(crate) struct Destination {
     last: Option<(PathBuf, Rc<OwnedFd>)>,
     /// Where a source file with several names was written first.
     names: HashMap<(u64, u64), PathBuf>,
+    lone: usize,
 }
 
 impl Destination {
@@ -57,23 +66,18 @@ impl Destination {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(rustix::fs::CWD, root, flags, Mode::empty()).map_err(|e| failed(root, e))?;
         let now = Timespec { tv_sec: now, tv_nsec: 0 };
-        Ok(Self { root: fd, ownership, now, times: HashMap::new(), last: None, names: HashMap::new() })
+        Ok(Self { root: fd, ownership, now, times: HashMap::new(), last: None, names: HashMap::new(), lone: 0 })
     }
 
-    /// Copies what the matches stand for to `dest`, an absolute path. A `/` at its end, or `many`, makes it a directory;
-    /// so does one that is there. A directory's contents go to `dest` itself.
-    pub(crate) fn copy(&mut self, view: &View, matches: &[Match], dest: &str, many: bool) -> Result<(), Error> {
-        let directory = many || dest.ends_with('/') || matches!(self.stat(Path::new(dest)), Some(s) if is_dir(&s));
+    /// Copies what the matches stand for to `dest`, an absolute path, one after the other. A `/` at its end makes it a directory; so
+    /// does one that is there. A directory's contents go to `dest` itself.
+    pub(crate) fn copy(&mut self, view: &View, matches: &[Match], dest: &str) -> Result<(), Error> {
         for found in matches {
-            let target = if found.is_dir() {
-                // A source's contents are copied, not itself: where their directory is made, it is like every other that is made
-                // on the way (BuildKit).
-                self.make_dirs(Path::new(dest))?
-            } else if directory {
-                self.make_dirs(Path::new(dest))?.join(&found.name)
-            } else {
-                self.make_dirs(Path::new(dest).parent().unwrap_or(Path::new("/")))?;
-                self.resolve(Path::new(dest))?
+            // A source's contents are copied, not itself: where their directory is made, it is like every other that is made
+            // on the way (BuildKit).
+            let target = match found.is_dir() {
+                true => self.make_dirs(Path::new(dest))?,
+                false => self.file_target(dest, &found.name)?,
             };
             found.visit(view, &mut |entry| {
                 let to = if entry.path.as_os_str().is_empty() { target.clone() } else { target.join(entry.path) };
@@ -88,12 +92,11 @@ impl Destination {
         &mut self,
         dest: &str,
         name: &OsStr,
-        many: bool,
         mode: u32,
         time: Option<i64>,
         content: &mut dyn std::io::Read,
     ) -> Result<(), Error> {
-        let target = self.file_target(dest, name, many)?;
+        let target = self.file_target(dest, name)?;
         let (mode, (uid, gid)) = (self.mode(mode, false), self.ownership.owner.unwrap_or((0, 0)));
         let time = time.map_or(self.now, |seconds| Timespec { tv_sec: seconds, tv_nsec: 0 });
         let write = |file: &mut File| std::io::copy(content, file).map(drop);
@@ -102,19 +105,36 @@ impl Destination {
     }
 
     /// Where a single file goes: into `dest` if that is a directory or must become one, else to `dest`.
-    pub(crate) fn file_target(&mut self, dest: &str, name: &OsStr, many: bool) -> Result<PathBuf, Error> {
+    fn file_target(&mut self, dest: &str, name: &OsStr) -> Result<PathBuf, Error> {
         let path = Path::new(dest);
-        if many || dest.ends_with('/') || matches!(self.stat(path), Some(s) if is_dir(&s)) {
+        if dest.ends_with('/') || matches!(self.stat(path), Some(s) if is_dir(&s)) {
             return Ok(self.make_dirs(path)?.join(name));
         }
         self.make_dirs(path.parent().unwrap_or(Path::new("/")))?;
-        self.resolve(path)
+        self.lone += 1;
+        let real = self.resolve(path)?;
+        // It may be a link into a directory that is not there yet.
+        self.make_dirs(real.parent().unwrap_or(Path::new("/")))?;
+        Ok(real)
+    }
+
+    /// How many files went to the destination itself, for want of a directory there. Of several only the last is there.
+    pub(crate) fn lone(&self) -> usize {
+        self.lone
     }
 
     /// Makes a directory and those above it, and says where it really is (from the root, without links). What is made
-    /// has the owner and mode of the instruction, else root's and 0755.
+    /// has the owner of the instruction, else root's, and the mode that its `--chmod` gives to a folder that is made on the way.
     pub(crate) fn make_dirs(&mut self, path: &Path) -> Result<PathBuf, Error> {
         self.follow(path, true)
+    }
+
+    /// The same for what an archive is unpacked into: its files keep their modes, and so does this folder (BuildKit).
+    pub(crate) fn make_dirs_for_archive(&mut self, path: &Path) -> Result<PathBuf, Error> {
+        let mode = self.ownership.mode.take();
+        let made = self.make_dirs(path);
+        self.ownership.mode = mode;
+        made
     }
 
     /// Where a path really is; what is missing at its end is taken as it stands.
@@ -168,7 +188,7 @@ impl Destination {
         let (uid, gid) = self.ownership.owner.unwrap_or((0, 0));
         let fd = openat(&*dir, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
         fchown(&fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-        fchmod(&fd, Mode::from_raw_mode(self.mode(0o755, true)))?;
+        fchmod(&fd, Mode::from_raw_mode(self.ownership.made_dirs()))?;
         self.times.insert(parent.join(name), self.now);
         Ok(())
     }
@@ -263,7 +283,8 @@ impl Destination {
         Ok(())
     }
 
-    /// The directory that a source is keeps its own mode where it exists already; those inside it bring theirs.
+    /// Where a source's contents go is there already, and gets nothing of the source but its time (BuildKit); directories inside it bring
+    /// their modes and owners too.
     fn put_dir(&mut self, entry: &Entry<'_>, to: &Path, owner: (u32, u32), trusted: bool) -> Result<(), Errno> {
         let (parent, name) = split(to);
         let top = entry.path.as_os_str().is_empty();
@@ -273,7 +294,10 @@ impl Destination {
         let dir = self.dir(parent)?;
         match statat(&*dir, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if !is_dir(&stat) => return Err(Errno::NOTDIR),
-            Ok(_) if top => return Ok(()),
+            Ok(_) if top => {
+                self.times.insert(to.to_owned(), mtime(entry.stat));
+                return Ok(());
+            }
             Ok(_) => {}
             Err(Errno::NOENT) => {
                 let dir = self.touch(parent)?;
@@ -355,7 +379,7 @@ fn failed(path: &Path, errno: Errno) -> Error {
     let shown = Path::new("/").join(path);
     match errno {
         Errno::NOTDIR => Error::Request(format!("cannot copy to non-directory {}", shown.display())),
-        Errno::ISDIR => Error::Request(format!("cannot copy a file over the directory {}", shown.display())),
+        Errno::ISDIR => Error::Request(format!("cannot replace to directory {} with file", shown.display())),
         other => Error::Io { what: format!("write {}", shown.display()), source: other.into() },
     }
 }

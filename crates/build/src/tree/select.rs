@@ -43,7 +43,7 @@ pub(crate) fn select(view: &View, source: &str, selection: &Selection) -> Result
         (true, None) => ("", Some(source)),
     };
     let mut found = Vec::new();
-    for (place, name) in expand(view, base, !selection.parents).map_err(|e| located(source, e))? {
+    for (place, name) in expand(view, base, !selection.parents)? {
         let exclude = exclude.clone();
         let Some(rest) = rest else {
             found.push(Match { place, name, exclude, include: None });
@@ -139,12 +139,12 @@ fn located(source: &str, errno: Errno) -> Error {
 }
 
 /// Resolves `path` with wildcards into places. Links on a plain path are followed; a wildcard matches names as they are.
-fn expand(view: &View, path: &str, follow: bool) -> Result<Vec<(Place, OsString)>, Errno> {
+fn expand(view: &View, path: &str, follow: bool) -> Result<Vec<(Place, OsString)>, Error> {
     let cleaned = clean(path);
     if !has_wildcard(&cleaned) {
-        let place = view.locate(Path::new(&cleaned), follow)?;
+        let place = view.locate(Path::new(&cleaned), follow).map_err(|e| located(path, e))?;
         if view.ignores(&place.path) && (!is_dir(&place.stat) || view.may_prune(&place.path)) {
-            return Err(Errno::NOENT);
+            return Err(located(path, Errno::NOENT));
         }
         let name = parts(Path::new(&cleaned)).next_back().unwrap_or(OsStr::new("")).to_owned();
         return Ok(vec![(place, name)]);
@@ -155,10 +155,12 @@ fn expand(view: &View, path: &str, follow: bool) -> Result<Vec<(Place, OsString)
     let start = match view.locate(Path::new(&base), true) {
         Ok(place) => place.path,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Vec::new()),
-        Err(e) => return Err(e),
+        Err(e) => return Err(located(path, e)),
     };
     let mut found = Vec::new();
-    descend(view, &start, &components[literal..], follow, &mut found)?;
+    // A link to nowhere is an error among many matches too: who asked for it would miss it.
+    descend(view, &start, &components[literal..], follow, &mut found)
+        .map_err(|(path, e)| located(&path.to_string_lossy(), e))?;
     Ok(found)
 }
 
@@ -168,14 +170,14 @@ fn descend(
     patterns: &[&str],
     follow: bool,
     found: &mut Vec<(Place, OsString)>,
-) -> Result<(), Errno> {
+) -> Result<(), (PathBuf, Errno)> {
     let Some((pattern, rest)) = patterns.split_first() else { return Ok(()) };
     let dir = match view.open_dir(at) {
         Ok(dir) => dir,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
-        Err(e) => return Err(e),
+        Err(e) => return Err((at.to_owned(), e)),
     };
-    for name in names(&dir)? {
+    for name in names(&dir).map_err(|e| (at.to_owned(), e))? {
         if !glob_match(pattern, &name.to_string_lossy()) {
             continue;
         }
@@ -192,8 +194,7 @@ fn descend(
         }
         match view.locate(&path, follow && is_link(&stat)) {
             Ok(place) => found.push((place, name)),
-            Err(Errno::NOENT) => {} // a link to nowhere among many matches is not what was asked for by name
-            Err(e) => return Err(e),
+            Err(e) => return Err((path, e)),
         }
     }
     Ok(())

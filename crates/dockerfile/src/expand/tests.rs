@@ -190,6 +190,7 @@ fn what_is_wrong_with_values() {
         ("COPY --chmod=999 a b", "invalid chmod"),
         ("ADD --checksum=sha256:x http://h/a b", "invalid checksum digest length"),
         ("ADD --checksum=sha256: http://h/a b", "invalid checksum digest format"),
+        ("ADD --checksum=sha384:x http://h/a b", "invalid checksum digest length"),
         ("ADD --checksum=md5:x http://h/a b", "unsupported digest algorithm"),
         ("ADD --checksum=sha256:x a b", "requires HTTP(S) or Git"),
         ("ADD --checksum=xyz https://h/a.git b", "invalid checksum xyz for Git URL, expected hex commit hash"),

@@ -135,6 +135,7 @@ fn source(text: &str) -> Result<AddSource, String> {
 fn wrong_length(digest: &str) -> bool {
     let length = |digits: &str, length| !digits.is_empty() && digits.len() != length;
     digest.strip_prefix("sha256:").is_some_and(|digits| length(digits, 64))
+        || digest.strip_prefix("sha384:").is_some_and(|digits| length(digits, 96))
         || digest.strip_prefix("sha512:").is_some_and(|digits| length(digits, 128))
 }
 

@@ -92,7 +92,7 @@ async fn refusals() {
         .on("GET", "/endless", Reply::new(302).header("Location", "ftp://h/x"))
         .start();
     for (path, kind, text) in [
-        ("/gone", ErrorKind::NotFound, "/gone: not found at"),
+        ("/gone", ErrorKind::NotFound, "/gone: invalid response status 404 from"),
         ("/secret", ErrorKind::Auth, "HTTP_AUTH_TOKEN_127.0.0.1"),
         ("/busy", ErrorKind::Refused, "status 500"),
         ("/large", ErrorKind::Corrupt, "more than 100 bytes"),

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use archipel_oci::Algorithm;
+
 use super::super::{At as _, Result};
 use super::tree::{Kind, Tree, names};
 use crate::name::Name;
@@ -13,8 +15,11 @@ impl Tree {
         let mut found = Vec::new();
         self.any_repository(|name| {
             let manifests = self.folder(name, Kind::Manifests);
-            if has_entry(&manifests.join("sha256"))? || has_entry(&manifests.join("sha512"))? {
-                found.push(name.clone());
+            for algorithm in Algorithm::ALL {
+                if has_entry(&manifests.join(algorithm.name()))? {
+                    found.push(name.clone());
+                    break;
+                }
             }
             Ok(false)
         })?;

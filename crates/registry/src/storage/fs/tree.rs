@@ -210,7 +210,7 @@ pub(super) fn names(folder: &Path) -> Result<Option<Vec<String>>> {
 /// Every digest that has a file `<algorithm>/<hex>` below a folder.
 pub(super) fn digests(folder: &Path) -> Result<Vec<Digest>> {
     let mut found = Vec::new();
-    for algorithm in ["sha256", "sha512"] {
+    for algorithm in archipel_oci::Algorithm::ALL.map(archipel_oci::Algorithm::name) {
         let names = names(&folder.join(algorithm))?.unwrap_or_default();
         found.extend(names.iter().filter_map(|hex| format!("{algorithm}:{hex}").parse::<Digest>().ok()));
     }

@@ -119,7 +119,7 @@ impl Work {
         use std::io::Seek as _;
         let (mut hasher, done) = match algorithm {
             Algorithm::Sha256 => (self.running.hasher.clone(), self.running.length),
-            Algorithm::Sha512 => (Hasher::new(algorithm), 0),
+            Algorithm::Sha384 | Algorithm::Sha512 => (Hasher::new(algorithm), 0),
         };
         if done < self.length {
             self.file.seek(io::SeekFrom::Start(done)).at(&self.path)?;
