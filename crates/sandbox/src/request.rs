@@ -25,6 +25,8 @@ pub struct Request {
     pub network: Network,
     /// Its host name; the machine's own if empty.
     pub hostname: String,
+    /// What the machine writes into `/etc`.
+    pub etc: Etc,
     /// Lines for `/etc/hosts`: name and address.
     pub extra_hosts: Vec<(String, String)>,
     /// Bytes of `/dev/shm`; 64 MiB if none.
@@ -51,6 +53,7 @@ impl Default for Request {
             mounts: Vec::new(),
             network: Network::Host,
             hostname: String::new(),
+            etc: Etc::Container,
             extra_hosts: Vec::new(),
             shm_size: None,
             ulimits: Vec::new(),
@@ -59,6 +62,15 @@ impl Default for Request {
             terminal: false,
         }
     }
+}
+
+/// What the machine writes into `/etc`: `resolv.conf`, `hosts`, and more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Etc {
+    /// As `docker run` has it: with `hostname` too, and all can be written to.
+    Container,
+    /// As BuildKit has it for a step of a build: the two alone, and neither can be written to.
+    Step,
 }
 
 /// A root file system.
@@ -121,6 +133,8 @@ pub enum Mount {
         uid: u32,
         /// Its group.
         gid: u32,
+        /// Whether it cannot be written to.
+        read_only: bool,
     },
 }
 

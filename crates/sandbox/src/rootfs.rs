@@ -167,12 +167,16 @@ fn place(mount: &Mount, inside: &Inside, memory: &Path, n: usize) -> Result<(), 
             options.extend(size.as_deref().map(|size| ("size", size)));
             crate::mount::memory(&options, PLAIN)?
         }
-        Mount::File { content, mode, uid, gid, .. } => {
+        Mount::File { content, mode, uid, gid, read_only: fixed, .. } => {
             let file = memory.join(format!("file{n}"));
             fs::write(&file, content).map_err(Error::io(target))?;
             std::os::unix::fs::chown(&file, Some(*uid), Some(*gid)).map_err(Error::io(target))?;
             fs::set_permissions(&file, fs::Permissions::from_mode(*mode)).map_err(Error::io(target))?;
-            bind(&file)?
+            let tree = bind(&file)?;
+            if *fixed {
+                read_only(&tree).map_err(Error::mount(format!("{target} read-only")))?;
+            }
+            tree
         }
     };
     inside.hang(&tree, &real)

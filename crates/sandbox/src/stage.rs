@@ -96,7 +96,7 @@ fn prepare(mut file: File, parent: &str) -> Result<Request, Error> {
     if isatty(std::io::stdin()) {
         ignore_interrupts();
     } else {
-        let _ = setsid(); // refused only where we are alone in a group already
+        own_session();
     }
     let mut flags = UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWCGROUP;
     if request.network == Network::None {
@@ -104,6 +104,11 @@ fn prepare(mut file: File, parent: &str) -> Result<Request, Error> {
     }
     userns::unshare(flags).map_err(|e| Error::Stage(format!("new namespaces: {e}")))?;
     Ok(request)
+}
+
+/// A session, and with it a group, of this process alone: what a process sends to its own group reaches nobody before it.
+fn own_session() {
+    let _ = setsid(); // refused only where we are alone in a group already
 }
 
 fn ignore_interrupts() {
@@ -178,6 +183,10 @@ fn second(request: &Request, stage: &UnixStream) -> Report {
 
 fn set_up(request: &Request, stage: &UnixStream) -> Result<crate::user::User, Error> {
     die_with_parent()?;
+    // With a terminal of its own it comes later; with the caller's it must stay in the caller's session.
+    if !request.terminal && !isatty(std::io::stdin()) {
+        own_session();
+    }
     userns::unshare(UnshareFlags::NEWNS).map_err(|e| Error::Stage(format!("new mount namespace: {e}")))?;
     rootfs::enter(request)?;
     etc::become_container(request, stage)
