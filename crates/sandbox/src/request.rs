@@ -25,8 +25,8 @@ pub struct Request {
     pub network: Network,
     /// Its host name; the machine's own if empty.
     pub hostname: String,
-    /// What the machine writes into `/etc`.
-    pub etc: Etc,
+    /// What it is.
+    pub role: Role,
     /// Lines for `/etc/hosts`: name and address.
     pub extra_hosts: Vec<(String, String)>,
     /// Bytes of `/dev/shm`; 64 MiB if none.
@@ -53,7 +53,7 @@ impl Default for Request {
             mounts: Vec::new(),
             network: Network::Host,
             hostname: String::new(),
-            etc: Etc::Container,
+            role: Role::Container,
             extra_hosts: Vec::new(),
             shm_size: None,
             ulimits: Vec::new(),
@@ -64,12 +64,13 @@ impl Default for Request {
     }
 }
 
-/// What the machine writes into `/etc`: `resolv.conf`, `hosts`, and more.
+/// What a process is, which says how much of the machine's doing it sees and leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Etc {
-    /// As `docker run` has it: with `hostname` too, and all can be written to.
+pub enum Role {
+    /// A container of its own: `resolv.conf`, `hosts` and `hostname` in `/etc`, which can be written to, and no trace of any mount.
     Container,
-    /// As BuildKit has it for a step of a build: the two alone, and neither can be written to.
+    /// A step of a build, as BuildKit has it: the first two alone, which cannot be written to; `/proc`, `/sys` and `/dev` stay
+    /// where there were none.
     Step,
 }
 

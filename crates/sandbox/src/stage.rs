@@ -91,6 +91,8 @@ fn prepare(mut file: File, parent: &str) -> Result<Request, Error> {
     file.read_to_string(&mut text).map_err(Error::io("the request"))?;
     let request: Request = serde_json::from_str(&text).map_err(|e| Error::Stage(format!("the request: {e}")))?;
     close_on_exec()?;
+    // What a container has, whatever the caller hides from others.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // Ctrl-C on the caller's terminal is for the caller, which passes it on or ends us. A command that reads from that very
     // terminal stays in its session and gets it from there; then it must not end this stage, whose end is the command's.
     if isatty(std::io::stdin()) {

@@ -225,6 +225,14 @@ async fn ssh_mount(
     id: NodeId,
     mounts: &mut Mounts,
 ) -> Result<(), Error> {
+    let target = match &ssh.target {
+        Some(target) => target.clone(),
+        None => format!("{SOCKET_TARGET}.{number}"),
+    };
+    // Told whether there is an agent or not.
+    if number == 0 && !op.env.iter().any(|(name, _)| name == "SSH_AUTH_SOCK") {
+        mounts.env.push(("SSH_AUTH_SOCK".into(), target.clone()));
+    }
     let (owner, mode) = ((ssh.uid.unwrap_or(0), ssh.gid.unwrap_or(0)), ssh.mode.unwrap_or(SOCKET_MODE));
     let socket = exec.engine.ssh_socket(&exec.request, &ssh.id, owner, mode).await.map_err(|e| exec.in_step(e, id))?;
     let Some(socket) = socket else {
@@ -234,13 +242,6 @@ async fn ssh_mount(
         }
         return Ok(());
     };
-    let target = match &ssh.target {
-        Some(target) => target.clone(),
-        None => format!("{SOCKET_TARGET}.{number}"),
-    };
-    if mounts.sockets.is_empty() && !op.env.iter().any(|(name, _)| name == "SSH_AUTH_SOCK") {
-        mounts.env.push(("SSH_AUTH_SOCK".into(), target.clone()));
-    }
     mounts.list.push(sandbox::Mount::Bind { source: socket.path().to_owned(), target, read_only: false });
     mounts.sockets.push(socket);
     Ok(())

@@ -89,7 +89,7 @@ fn request(exec: &Executor, op: &RunOp, draft: &Draft, mounts: &Mounts) -> sandb
         ulimits: exec.request.ulimits.clone(),
         privileged: op.insecure,
         hostname: op.hostname.clone(),
-        etc: sandbox::Etc::Step,
+        role: sandbox::Role::Step,
         ..sandbox::Request::default()
     }
 }

@@ -174,9 +174,16 @@ impl Planner<'_> {
                 MountOp::Bind { from, source, target, writable: bind.writable }
             }
             Mount::Cache(cache) => {
+                // What is dressed in an owner or a mode is a new folder, and not the root of what it is from.
+                let dressed = cache.uid.or(cache.gid).or(cache.mode).is_some() && cache.source == "/";
                 let from = match &cache.from {
                     Some(from) => {
-                        Some((self.source(walk, stage.index, from, false, span).await?, cache.source.clone()))
+                        let source = self.source(walk, stage.index, from, false, span).await?;
+                        Some((source, cache.source.clone())).filter(|_| !dressed)
+                    }
+                    None if cache.source != "/" => {
+                        let message = format!("open {}: no such file or directory", cache.source);
+                        return Err(self.error("mount-source", message, span));
                     }
                     None => None,
                 };
@@ -194,7 +201,7 @@ impl Planner<'_> {
                     },
                     read_only: cache.read_only,
                     owner: (cache.uid.unwrap_or(0), cache.gid.unwrap_or(0)),
-                    mode: cache.mode.unwrap_or(CACHE_MODE),
+                    mode: cache.mode.unwrap_or(CACHE_MODE) & 0o777,
                 })
             }
             Mount::Tmpfs(tmpfs) => MountOp::Tmpfs { target: tmpfs.target.clone(), size: tmpfs.size },

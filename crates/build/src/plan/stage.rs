@@ -163,6 +163,8 @@ impl<'a> Planner<'a> {
 
     fn result(&self, platform: Platform, state: &State) -> StageResult {
         let mut config = state.config.clone();
+        // One spelling, whichever the base has.
+        config.set_platform(&config.platform());
         config.config.labels.extend(self.request.labels.iter().cloned());
         StageResult {
             how: self.how(&state.root),

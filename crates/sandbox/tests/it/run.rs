@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 use archipel_sandbox::userns::Mapping;
-use archipel_sandbox::{Error, Etc, Exit, Mount, Network, Request, Rootfs, overlay};
+use archipel_sandbox::{Error, Exit, Mount, Network, Request, Role, Rootfs, overlay};
 
 use crate::Test;
 use crate::rig::{self, Rig};
@@ -191,7 +191,7 @@ fn names() {
     assert!(hosts.contains("127.0.0.1\tlocalhost") && hosts.contains("10.0.0.7\tdb"), "{hosts}");
     assert_eq!(rig.ok(&["cat", "/proc/sys/kernel/hostname"]), "sandbox\n");
     assert_eq!(rig.ok(&["cat", "/etc/hostname"]), "sandbox\n");
-    let step = |action: &[&str]| rig::run(&Request { etc: Etc::Step, ..rig.request(action) }).unwrap();
+    let step = |action: &[&str]| rig::run(&Request { role: Role::Step, ..rig.request(action) }).unwrap();
     let hosts = "127.0.0.1\tlocalhost sandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n";
     assert_eq!(step(&["cat", "/etc/hosts"]).1, hosts);
     assert_eq!(step(&["cat", "/etc/hostname"]).0, Exit::Code(1));
