@@ -313,6 +313,7 @@ impl Engine {
                 _ => sandbox::Network::Host,
             },
             hostname,
+            role: sandbox::Role::Container,
             extra_hosts: request.add_hosts.clone(),
             shm_size: request.shm_size,
             ulimits: request.ulimits.clone(),

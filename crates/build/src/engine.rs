@@ -169,7 +169,8 @@ fn declare(plan: &Plan, sink: &Sink, steps: &Steps) -> Vec<crate::StepId> {
     let declare = |node: &crate::plan::Node| {
         let id = steps.next();
         let platforms = node.platforms.iter().cloned().collect();
-        sink(Event::Declared(StepInfo { id, name: node.name.clone(), platforms, how: node.how }));
+        let (name, label) = (node.name.clone(), node.label.clone());
+        sink(Event::Declared(StepInfo { id, name, label, platforms, how: node.how }));
         id
     };
     plan.nodes.iter().map(declare).collect()

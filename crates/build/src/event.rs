@@ -29,6 +29,9 @@ pub struct StepInfo {
     pub id: StepId,
     /// What it is, as docker shows it: `[build 2/4] RUN go build`, `[internal] load metadata for docker.io/library/golang`.
     pub name: String,
+    /// The platform in that name, in a build for several: `linux/amd64`, `linux/amd64->arm64` where it runs on one and makes for
+    /// another. A step shared by platforms has that of the first.
+    pub label: Option<String>,
     /// The platforms that need it. A step shared by all of a build's platforms names them all.
     pub platforms: Vec<Platform>,
     /// How it runs if it runs.

@@ -44,6 +44,9 @@ impl Name {
     }
 }
 
+/// The tag of what has no name, in a folder where others may come beside it.
+pub(crate) const NAMELESS: &str = "latest";
+
 /// What stands for an image in `index.json`: one entry for each name, or one without.
 pub(crate) fn entries(top: &RawManifest, names: &[Name]) -> Vec<Descriptor> {
     if names.is_empty() {

@@ -28,7 +28,7 @@ impl Work {
     /// Declares a step and starts it.
     pub(crate) fn start(sink: &Sink, steps: &Steps, name: impl Into<String>, platforms: Vec<Platform>) -> Self {
         let step = steps.next();
-        sink(Event::Declared(StepInfo { id: step, name: name.into(), platforms, how: How::Assembled }));
+        sink(Event::Declared(StepInfo { id: step, name: name.into(), label: None, platforms, how: How::Assembled }));
         sink(Event::Started(step));
         Self { sink: sink.clone(), step, begun: Instant::now(), count: Arc::default() }
     }

@@ -201,7 +201,7 @@ impl ImageConfig {
 
     /// Says which platform it is for.
     pub fn set_platform(&mut self, platform: &Platform) {
-        let platform = platform.spelled_out();
+        let platform = platform.clone().normalized();
         self.os = platform.os;
         self.architecture = platform.architecture;
         self.variant = platform.variant;

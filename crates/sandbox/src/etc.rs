@@ -12,31 +12,43 @@ use rustix::process::{Gid, Resource, Rlimit, Uid, setrlimit};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::inside::{Inside, Kind};
-use crate::request::{Mount, Network, Request};
+use crate::request::{Mount, Network, Request, Role};
 use crate::user::{User, resolve};
 use crate::{Error, capabilities, seccomp, terminal};
 
 /// `/etc/resolv.conf`, `/etc/hosts` and `/etc/hostname`, as mounts that leave no trace.
 pub(crate) fn files(request: &Request) -> Vec<Mount> {
+    let file = |target: &str, content: Vec<u8>| Mount::File {
+        target: target.into(),
+        content,
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        read_only: request.role == Role::Step,
+    };
+    // Of the machine that we run on, links followed; without one there is nobody to ask.
+    let resolv = fs::read("/etc/resolv.conf").unwrap_or_default();
+    let mut files = vec![file("/etc/resolv.conf", resolv), file("/etc/hosts", hosts(request).into_bytes())];
+    if request.role == Role::Container {
+        files.push(file("/etc/hostname", format!("{}\n", hostname(request)).into_bytes()));
+    }
+    files
+}
+
+fn hosts(request: &Request) -> String {
     let hostname = hostname(request);
-    let mut hosts = String::from(
-        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\n\
-         ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
-    );
-    hosts.push_str(&format!("127.0.0.1\t{hostname}\n"));
+    let mut hosts = match request.role {
+        Role::Step => format!("127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n"),
+        Role::Container => format!(
+            "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
+             ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n127.0.0.1\t{hostname}\n"
+        ),
+    };
     for (name, address) in &request.extra_hosts {
         let address = if address == "host-gateway" { "127.0.0.1" } else { address };
         hosts.push_str(&format!("{address}\t{name}\n"));
     }
-    // Of the machine that we run on, links followed; without one there is nobody to ask.
-    let resolv = fs::read("/etc/resolv.conf").unwrap_or_default();
-    let file =
-        |target: &str, content: Vec<u8>| Mount::File { target: target.into(), content, mode: 0o644, uid: 0, gid: 0 };
-    vec![
-        file("/etc/resolv.conf", resolv),
-        file("/etc/hosts", hosts.into_bytes()),
-        file("/etc/hostname", format!("{hostname}\n").into_bytes()),
-    ]
+    hosts
 }
 
 fn hostname(request: &Request) -> String {

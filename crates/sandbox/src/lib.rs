@@ -31,5 +31,5 @@ pub mod user;
 pub mod userns;
 
 pub use error::Error;
-pub use request::{Mount, Network, Request, Rootfs};
+pub use request::{Mount, Network, Request, Role, Rootfs};
 pub use run::{Exit, Killer, Running, spawn};

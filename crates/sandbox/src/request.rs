@@ -25,6 +25,8 @@ pub struct Request {
     pub network: Network,
     /// Its host name; the machine's own if empty.
     pub hostname: String,
+    /// What it is.
+    pub role: Role,
     /// Lines for `/etc/hosts`: name and address.
     pub extra_hosts: Vec<(String, String)>,
     /// Bytes of `/dev/shm`; 64 MiB if none.
@@ -51,6 +53,7 @@ impl Default for Request {
             mounts: Vec::new(),
             network: Network::Host,
             hostname: String::new(),
+            role: Role::Container,
             extra_hosts: Vec::new(),
             shm_size: None,
             ulimits: Vec::new(),
@@ -59,6 +62,16 @@ impl Default for Request {
             terminal: false,
         }
     }
+}
+
+/// What a process is, which says how much of the machine's doing it sees and leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// A container of its own: `resolv.conf`, `hosts` and `hostname` in `/etc`, which can be written to, and no trace of any mount.
+    Container,
+    /// A step of a build, as BuildKit has it: the first two alone, which cannot be written to; `/proc`, `/sys` and `/dev` stay
+    /// where there were none.
+    Step,
 }
 
 /// A root file system.
@@ -121,6 +134,8 @@ pub enum Mount {
         uid: u32,
         /// Its group.
         gid: u32,
+        /// Whether it cannot be written to.
+        read_only: bool,
     },
 }
 

@@ -3,7 +3,8 @@
 //!
 //! Mount points that the image lacks must leave no trace in the layer that the step makes. So they are not made in the upper layer:
 //! they lie in a **skeleton**, a lower layer in memory that is put on top of the image's, with the metadata of the directories that it
-//! passes through. Where the root is a plain folder there are no layers; there, stage 1 makes them before and removes them after
+//! passes through. But a step of a build leaves the folders for what the kernel shows, as BuildKit does: images that are made from
+//! scratch get them so. Where the root is a plain folder there are no layers; there, stage 1 makes them before and removes them after
 //! ([`Stubs`]).
 
 use std::fs;
@@ -19,8 +20,11 @@ use crate::inside::{Inside, Kind};
 use crate::kernel::path_of;
 use crate::mount::{PLAIN, bind, memory, read_only, read_only_itself};
 use crate::overlay::{self, Layers};
-use crate::request::{Mount, Request, Rootfs};
+use crate::request::{Mount, Request, Role, Rootfs};
 use crate::{Error, etc, kernel};
+
+/// Where the kernel's file systems come.
+const KERNELS: [&str; 3] = ["proc", "sys", "dev"];
 
 /// Makes the root file system and makes it this process's root.
 pub(crate) fn enter(request: &Request) -> Result<(), Error> {
@@ -28,8 +32,7 @@ pub(crate) fn enter(request: &Request) -> Result<(), Error> {
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC).map_err(Error::mount("/"))?;
     let scratch = scratch()?;
     let memory = path_of(&scratch);
-    let mut mounts = etc::files(request);
-    mounts.extend(request.mounts.iter().cloned());
+    let mounts = all_mounts(request);
     let tree = assemble(request, &mounts, &memory)?;
     let root = memory.join("root");
     move_mount(tree.as_fd(), "", CWD, &root, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
@@ -81,9 +84,11 @@ fn assemble(request: &Request, mounts: &[Mount], memory: &Path) -> Result<OwnedF
     let skeleton = memory.join("skeleton");
     for (target, kind) in targets(mounts) {
         let real = seen.resolve(&target)?;
-        if !seen.exists(&real) {
-            skeleton_entry(&skeleton, &real, kind).map_err(Error::io(&target))?;
+        if seen.exists(&real) {
+            continue;
         }
+        let stays = request.role == Role::Step && KERNELS.iter().any(|dir| Path::new(dir) == real);
+        skeleton_entry(if stays { upper } else { &skeleton }, &real, kind).map_err(Error::io(&target))?;
     }
     dress(&seen, &skeleton, Path::new("")).map_err(Error::io("/"))?;
     drop(seen);
@@ -91,9 +96,16 @@ fn assemble(request: &Request, mounts: &[Mount], memory: &Path) -> Result<OwnedF
     overlay::tree(&Layers { lower: &lower, upper: Some((upper, work)) }, &place)
 }
 
+/// The machine's files first, but those that the request has something else for.
+fn all_mounts(request: &Request) -> Vec<Mount> {
+    let own = etc::files(request).into_iter();
+    let free = |file: &Mount| !request.mounts.iter().any(|mount| mount.target() == file.target());
+    own.filter(free).chain(request.mounts.iter().cloned()).collect()
+}
+
 /// Everything that is mounted somewhere, with what the place must be.
 fn targets(mounts: &[Mount]) -> Vec<(PathBuf, Kind)> {
-    let kernels = ["proc", "sys", "dev"].map(|dir| (dir.into(), Kind::Dir));
+    let kernels = KERNELS.map(|dir| (dir.into(), Kind::Dir));
     kernels.into_iter().chain(mounts.iter().map(|mount| (mount.target().into(), kind(mount)))).collect()
 }
 
@@ -167,12 +179,16 @@ fn place(mount: &Mount, inside: &Inside, memory: &Path, n: usize) -> Result<(), 
             options.extend(size.as_deref().map(|size| ("size", size)));
             crate::mount::memory(&options, PLAIN)?
         }
-        Mount::File { content, mode, uid, gid, .. } => {
+        Mount::File { content, mode, uid, gid, read_only: fixed, .. } => {
             let file = memory.join(format!("file{n}"));
             fs::write(&file, content).map_err(Error::io(target))?;
             std::os::unix::fs::chown(&file, Some(*uid), Some(*gid)).map_err(Error::io(target))?;
             fs::set_permissions(&file, fs::Permissions::from_mode(*mode)).map_err(Error::io(target))?;
-            bind(&file)?
+            let tree = bind(&file)?;
+            if *fixed {
+                read_only(&tree).map_err(Error::mount(format!("{target} read-only")))?;
+            }
+            tree
         }
     };
     inside.hang(&tree, &real)
@@ -193,7 +209,7 @@ impl Stubs {
     pub(crate) fn make(request: &Request) -> Result<Option<Self>, Error> {
         let Rootfs::Directory(dir) = &request.rootfs else { return Ok(None) };
         let mut stubs = Self { inside: Inside::open(dir)?, made: Vec::new(), touched: Vec::new() };
-        let mounts: Vec<Mount> = etc::files(request).into_iter().chain(request.mounts.iter().cloned()).collect();
+        let mounts = all_mounts(request);
         for (target, kind) in targets(&mounts) {
             let real = stubs.inside.resolve(&target)?;
             if stubs.inside.exists(&real) {

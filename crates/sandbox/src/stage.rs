@@ -91,12 +91,14 @@ fn prepare(mut file: File, parent: &str) -> Result<Request, Error> {
     file.read_to_string(&mut text).map_err(Error::io("the request"))?;
     let request: Request = serde_json::from_str(&text).map_err(|e| Error::Stage(format!("the request: {e}")))?;
     close_on_exec()?;
+    // What a container has, whatever the caller hides from others.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // Ctrl-C on the caller's terminal is for the caller, which passes it on or ends us. A command that reads from that very
     // terminal stays in its session and gets it from there; then it must not end this stage, whose end is the command's.
     if isatty(std::io::stdin()) {
         ignore_interrupts();
     } else {
-        let _ = setsid(); // refused only where we are alone in a group already
+        own_session();
     }
     let mut flags = UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWCGROUP;
     if request.network == Network::None {
@@ -104,6 +106,11 @@ fn prepare(mut file: File, parent: &str) -> Result<Request, Error> {
     }
     userns::unshare(flags).map_err(|e| Error::Stage(format!("new namespaces: {e}")))?;
     Ok(request)
+}
+
+/// A session, and with it a group, of this process alone: what a process sends to its own group reaches nobody before it.
+fn own_session() {
+    let _ = setsid(); // refused only where we are alone in a group already
 }
 
 fn ignore_interrupts() {
@@ -178,6 +185,10 @@ fn second(request: &Request, stage: &UnixStream) -> Report {
 
 fn set_up(request: &Request, stage: &UnixStream) -> Result<crate::user::User, Error> {
     die_with_parent()?;
+    // With a terminal of its own it comes later; with the caller's it must stay in the caller's session.
+    if !request.terminal && !isatty(std::io::stdin()) {
+        own_session();
+    }
     userns::unshare(UnshareFlags::NEWNS).map_err(|e| Error::Stage(format!("new mount namespace: {e}")))?;
     rootfs::enter(request)?;
     etc::become_container(request, stage)

@@ -109,6 +109,7 @@ mod tests {
             Event::Declared(StepInfo {
                 id: StepId(1),
                 name: "[1/1] RUN true".into(),
+                label: None,
                 platforms: vec!["linux/arm/v7".parse().unwrap()],
                 how: How::Emulated,
             }),

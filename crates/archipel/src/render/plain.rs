@@ -156,6 +156,7 @@ mod tests {
             Event::Declared(StepInfo {
                 id: StepId(id),
                 name: name.into(),
+                label: None,
                 platforms: vec![platform.parse().unwrap()],
                 how: How::Native,
             })

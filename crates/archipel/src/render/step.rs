@@ -25,7 +25,8 @@ impl Names {
 
     /// BuildKit's form: `[linux/arm64 build 2/4] RUN go build`.
     pub(super) fn full(self, step: &StepInfo) -> String {
-        match (self.tag(step).as_str(), step.name.strip_prefix('[')) {
+        let tag = step.label.clone().unwrap_or_else(|| self.tag(step));
+        match (tag.as_str(), step.name.strip_prefix('[')) {
             ("", _) => step.name.clone(),
             (tag, Some(rest)) => format!("[{tag} {rest}"),
             (tag, None) => format!("[{tag}] {}", step.name),
@@ -53,12 +54,15 @@ mod tests {
         let step = |name: &str, platforms: &[&str]| StepInfo {
             id: StepId(0),
             name: name.into(),
+            label: None,
             platforms: platforms.iter().map(|p| p.parse().unwrap()).collect(),
             how: How::Native,
         };
         let arm = step("[build 2/4] RUN make", &["linux/arm64"]);
         assert_eq!(Names::new(1).full(&arm), "[build 2/4] RUN make");
         assert_eq!(Names::new(2).full(&arm), "[linux/arm64 build 2/4] RUN make");
+        let label = Some("linux/amd64->arm64".into());
+        assert_eq!(Names::new(1).full(&StepInfo { label, ..arm }), "[linux/amd64->arm64 build 2/4] RUN make");
         let both = step("[internal] load build context", &["linux/arm64", "linux/amd64"]);
         assert_eq!(Names::new(2).full(&both), "[internal] load build context");
         assert_eq!(Names::new(3).full(&step("push", &["linux/arm64"])), "[linux/arm64] push");

@@ -15,7 +15,7 @@ use crate::source::GitCommit;
 use crate::tree::{Selection, View, digest, select};
 
 /// Changes when the same operation would make other bytes: old records are then not found.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// What the cache remembers of a node.
 ///
@@ -134,8 +134,9 @@ impl Executor {
                 MountOp::Tmpfs { target, size } => json!({ "tmpfs": target, "size": size }),
                 // What a secret is must not matter to the result, and its value must not be in a key.
                 MountOp::Secret(secret) => json!({ "secret": secret.id, "at": secret.target, "env": secret.env,
-                        "owner": secret.owner, "mode": secret.mode }),
-                MountOp::Ssh(ssh) => json!({ "ssh": ssh.id, "at": ssh.target, "owner": [ssh.uid, ssh.gid], "mode": ssh.mode }),
+                        "owner": secret.owner, "mode": secret.mode, "required": secret.required }),
+                MountOp::Ssh(ssh) => json!({ "ssh": ssh.id, "at": ssh.target, "owner": [ssh.uid, ssh.gid],
+                        "mode": ssh.mode, "required": ssh.required }),
                 MountOp::Script { target, content } => json!({ "script": content, "at": target }),
             });
         }

@@ -8,6 +8,7 @@ mod copy;
 mod key;
 mod make_dir;
 mod mount;
+mod mounts;
 mod remote;
 mod run;
 

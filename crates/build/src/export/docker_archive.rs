@@ -37,11 +37,13 @@ pub(crate) fn document(saved: &[Saved]) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(saved).map_err(|e| Error::Request(format!("manifest.json: {e}")))
 }
 
-/// The `manifest.json` of a result.
-pub(super) fn manifest(image: &Image, names: &[Reference]) -> Result<Vec<u8>, Error> {
-    let [only] = image.members.as_slice() else {
+/// The `manifest.json` of a result, which may not be one for `several` platforms, nor be told to look so.
+pub(super) fn manifest(image: &Image, names: &[Reference], several: bool) -> Result<Vec<u8>, Error> {
+    let ([only], false) = (image.members.as_slice(), several) else {
         return Err(Error::Request(
-            "a docker archive holds one platform; use type=oci for several, or build for one".into(),
+            "docker exporter does not currently support exporting manifest lists: a docker archive holds one platform; use \
+             type=oci for several, or build for one"
+                .into(),
         ));
     };
     document(&[Saved::new(&only.config, only.layers.iter().map(|layer| &layer.digest), names)])

@@ -43,10 +43,11 @@ pub(super) fn write(dest: &Path, roots: &[Root], epoch: Option<i64>, work: &Work
             }
             None => (top.try_clone().map_err(Error::io(dest.display().to_string()))?, dest.to_owned()),
         };
-        let mut copy = Copy::new(epoch, work);
+        let mut copy = Copy::new(epoch, root.place.as_deref(), work);
         copy.tree(root.path(), &to, &shown)?;
-        if let (Some(_), Some(epoch)) = (&root.place, epoch) {
-            let time = Timespec { tv_sec: epoch, tv_nsec: 0 };
+        if root.place.is_some() {
+            // Nobody made this folder: it has no time but the one that the person names.
+            let time = Timespec { tv_sec: epoch.unwrap_or(0), tv_nsec: 0 };
             futimens(&to, &both(time)).map_err(|e| failed(&shown, e))?;
         }
         copy.tell_skipped(sink);
@@ -62,6 +63,8 @@ fn open_top(dest: &Path) -> Result<OwnedFd, Errno> {
 /// Copies one tree.
 struct Copy<'a> {
     epoch: Option<i64>,
+    /// The folder of the platform.
+    place: Option<&'a str>,
     work: &'a Work,
     /// The name of what is on its way to the one that it will have. Two processes may write to one folder.
     draft: String,
@@ -83,9 +86,9 @@ struct Frame {
 }
 
 impl<'a> Copy<'a> {
-    fn new(epoch: Option<i64>, work: &'a Work) -> Self {
+    fn new(epoch: Option<i64>, place: Option<&'a str>, work: &'a Work) -> Self {
         let draft = format!(".archipel-{}.tmp", std::process::id());
-        Self { epoch, work, draft, links: HashMap::new(), skipped: Vec::new() }
+        Self { epoch, place, work, draft, links: HashMap::new(), skipped: Vec::new() }
     }
 
     /// A stack of our own: nothing bounds how deep a RUN step's folders go.
@@ -143,7 +146,13 @@ impl<'a> Copy<'a> {
         let (kind, draft) = (FileType::from_raw_mode(stat.st_mode), self.draft.as_str());
         if kind.is_symlink() {
             let target = readlinkat(&here.from, name, Vec::new())?;
-            symlinkat(target.as_c_str(), &here.to, draft)?;
+            match self.place.filter(|_| target.as_bytes().starts_with(b"/")) {
+                // As in BuildKit, which sees the platform's folder as a part of the path.
+                Some(place) => {
+                    symlinkat([b"/", place.as_bytes(), target.as_bytes()].concat(), &here.to, draft)?;
+                }
+                None => symlinkat(target.as_c_str(), &here.to, draft)?,
+            }
             return Ok(utimensat(&here.to, draft, &both(self.time(stat)), AtFlags::SYMLINK_NOFOLLOW)?);
         }
         if stat.st_nlink > 1 {

@@ -24,8 +24,12 @@ impl OciLayout {
         Self { parts, entries, client: client.clone() }
     }
 
-    pub(super) fn new(image: &Image, parts: Parts, names: &[Reference], client: &Client) -> Self {
-        let names: Vec<Name> = names.iter().map(Name::of).collect();
+    /// In a `folder` everything has a name, as there may be more than one image; in an archive there is only this one.
+    pub(super) fn new(image: &Image, parts: Parts, names: &[Reference], folder: bool, client: &Client) -> Self {
+        let mut names: Vec<Name> = names.iter().map(Name::of).collect();
+        if names.is_empty() && folder {
+            names.push(Name::tag(layout::NAMELESS.into()));
+        }
         let mut entries = layout::entries(&image.top, &names);
         for entry in &mut entries {
             entry.platform.clone_from(&image.entry.platform);

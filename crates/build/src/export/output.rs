@@ -231,7 +231,7 @@ impl Engine {
         let work = images.work("exporting to an OCI layout");
         let write = async {
             let parts = self.complete(image, &work).await?;
-            let layout = oci_layout::OciLayout::new(image, parts, names, &self.client);
+            let layout = oci_layout::OciLayout::new(image, parts, names, !tar, &self.client);
             let (dest, work) = (dest.map(Path::to_owned), work.clone());
             blocking(move || match (dest, tar) {
                 (Some(folder), false) => layout.write_folder(&folder, &work),
@@ -253,9 +253,9 @@ impl Engine {
     ) -> Result<(), Error> {
         let work = images.work("exporting to a docker archive");
         let write = async {
-            let manifest = docker_archive::manifest(image, names)?;
+            let manifest = docker_archive::manifest(image, names, images.request.multi_platform()?)?;
             let parts = self.complete(image, &work).await?;
-            let layout = oci_layout::OciLayout::new(image, parts, names, &self.client);
+            let layout = oci_layout::OciLayout::new(image, parts, names, false, &self.client);
             let (dest, work) = (dest.map(Path::to_owned), work.clone());
             blocking(move || layout.write_tar(dest.as_deref(), &[("manifest.json", manifest)], &work)).await
         };

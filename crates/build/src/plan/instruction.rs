@@ -81,10 +81,12 @@ impl Planner<'_> {
         span: &Span,
     ) -> NodeId {
         stage.at += 1;
+        let label = || target_label(&state.platform, |name| state.scope.get(name));
         self.intern(Node {
             root: state.root.clone(),
             op,
             name: stage.title(title),
+            label: self.request.multi_platform().unwrap_or_default().then(label),
             platforms: [walk.platform.clone()].into(),
             how,
             no_cache: stage.no_cache,
@@ -174,9 +176,16 @@ impl Planner<'_> {
                 MountOp::Bind { from, source, target, writable: bind.writable }
             }
             Mount::Cache(cache) => {
+                // What is dressed in an owner or a mode is a new folder, and not the root of what it is from.
+                let dressed = cache.uid.or(cache.gid).or(cache.mode).is_some() && cache.source == "/";
                 let from = match &cache.from {
                     Some(from) => {
-                        Some((self.source(walk, stage.index, from, false, span).await?, cache.source.clone()))
+                        let source = self.source(walk, stage.index, from, false, span).await?;
+                        Some((source, cache.source.clone())).filter(|_| !dressed)
+                    }
+                    None if cache.source != "/" => {
+                        let message = format!("open {}: no such file or directory", cache.source);
+                        return Err(self.error("mount-source", message, span));
                     }
                     None => None,
                 };
@@ -194,7 +203,7 @@ impl Planner<'_> {
                     },
                     read_only: cache.read_only,
                     owner: (cache.uid.unwrap_or(0), cache.gid.unwrap_or(0)),
-                    mode: cache.mode.unwrap_or(CACHE_MODE),
+                    mode: cache.mode.unwrap_or(CACHE_MODE) & 0o777,
                 })
             }
             Mount::Tmpfs(tmpfs) => MountOp::Tmpfs { target: tmpfs.target.clone(), size: tmpfs.size },
@@ -264,9 +273,49 @@ fn add_op(add: &AddStep) -> Op {
     }))
 }
 
+/// What names a step's platform: that of its files, and after an arrow what its variables say that it makes something for
+/// (BuildKit's form).
+fn target_label<'a>(platform: &Platform, get: impl Fn(&str) -> Option<&'a str>) -> String {
+    let target = get("TARGETPLATFORM").and_then(|text| text.parse().ok()).or_else(|| {
+        let [os, architecture, variant] = ["TARGETOS", "TARGETARCH", "TARGETVARIANT"].map(&get);
+        os.or(architecture).or(variant)?;
+        let or = |given: Option<&'a str>, other: &str| given.filter(|s| !s.is_empty()).unwrap_or(other).to_owned();
+        Some(Platform::new(&or(os, &platform.os), &or(architecture, &platform.architecture), variant))
+    });
+    match target {
+        Some(target) if target.os != platform.os => format!("{platform}->{target}"),
+        Some(target) if target.architecture != platform.architecture => {
+            let target = target.to_string();
+            format!("{platform}->{}", target.split_once('/').map_or(target.as_str(), |(_, rest)| rest))
+        }
+        _ => platform.to_string(),
+    }
+}
+
 /// Whether the machine runs a platform's programs by itself. An old processor may fail to; that is found out when it does.
 fn how(platform: &Platform) -> How {
     let host = Platform::host();
     let same = host.architecture == platform.architecture && host.os == platform.os;
     if same || host.distance(platform).is_some() { How::Native } else { How::Emulated }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_name_what_is_made_for() {
+        let amd: Platform = "linux/amd64".parse().unwrap();
+        for (vars, label) in [
+            (&[][..], "linux/amd64"),
+            (&[("TARGETPLATFORM", "linux/arm64")], "linux/amd64->arm64"),
+            (&[("TARGETARCH", "arm"), ("TARGETVARIANT", "v6")], "linux/amd64->arm/v6"),
+            (&[("TARGETARCH", "amd64")], "linux/amd64"),
+            (&[("TARGETOS", "windows")], "linux/amd64->windows/amd64"),
+            (&[("TARGETPLATFORM", "")], "linux/amd64"),
+        ] {
+            let get = |name: &str| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+            assert_eq!(target_label(&amd, get), label);
+        }
+    }
 }

@@ -60,6 +60,8 @@ pub(crate) struct Node {
     pub(crate) op: Op,
     /// `[build 2/4] RUN go build`.
     pub(crate) name: String,
+    /// The platform in that name, where the build has several.
+    pub(crate) label: Option<String>,
     /// The target platforms that need it.
     pub(crate) platforms: BTreeSet<Platform>,
     /// How its process runs.

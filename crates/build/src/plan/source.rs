@@ -95,6 +95,7 @@ impl Planner<'_> {
             root: Root::Scratch,
             op: Op::Copy(Box::new(copy)),
             name: format!("[context {known}] load from client"),
+            label: None,
             platforms: [walk.platform.clone()].into(),
             how: How::Assembled,
             no_cache: false,

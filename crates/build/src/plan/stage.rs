@@ -165,6 +165,22 @@ impl<'a> Planner<'a> {
 
     fn result(&self, platform: Platform, state: &State) -> StageResult {
         let mut config = state.config.clone();
+        let mut said = config.platform();
+        // An image is for what was asked for by name, whatever it is built on. What that leaves open the base may say.
+        if !self.request.platforms.is_empty() {
+            let other = (&said.os, &said.architecture) != (&platform.os, &platform.architecture);
+            said = Platform {
+                variant: platform.variant.clone().or(said.variant.filter(|_| !other)),
+                os_version: platform.os_version.clone().or(said.os_version.filter(|_| !other)),
+                os_features: if platform.os_features.is_empty() {
+                    said.os_features
+                } else {
+                    platform.os_features.clone()
+                },
+                ..platform.clone()
+            };
+        }
+        config.set_platform(&said);
         config.config.labels.extend(self.request.labels.iter().cloned());
         StageResult {
             how: self.how(&state.root),
@@ -260,7 +276,8 @@ impl<'a> Planner<'a> {
             return Ok(state);
         }
         if name == "scratch" {
-            return Ok(State::scratch(&walk.globals, &platform));
+            // Nothing is of no platform: it is for what the build is for, whatever is said here.
+            return Ok(State::scratch(&walk.globals, &walk.platform));
         }
         let reference = walk.globals.image(&stage.base).map_err(|e| self.wrong(e))?;
         let image = self.image(&reference, &platform).await.map_err(|e| self.at(e, &stage.span))?;
@@ -276,7 +293,11 @@ impl<'a> Planner<'a> {
 
     /// An image; the first time that it is asked for is told.
     pub(super) async fn image(&mut self, reference: &Reference, platform: &Platform) -> Result<Arc<BaseImage>, Error> {
-        let name = format!("[internal] load metadata for {reference}");
+        let label = match self.request.multi_platform().unwrap_or_default() {
+            true => format!("{platform} "),
+            false => String::new(),
+        };
+        let name = format!("[{label}internal] load metadata for {reference}");
         if !self.told.insert(name.clone()) {
             return self.engine.base_image(reference, platform, self.request.pull).await;
         }

@@ -162,7 +162,7 @@ fn certificates(root: &ContainerRoot, ca: &[u8]) -> Result<Vec<Mount>, archipel_
             content.push(b'\n');
         }
         content.extend_from_slice(ca);
-        mounts.push(Mount::File { target, content, mode: 0o644, uid: 0, gid: 0 });
+        mounts.push(Mount::File { target, content, mode: 0o644, uid: 0, gid: 0, read_only: false });
     }
     Ok(mounts)
 }

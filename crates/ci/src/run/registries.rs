@@ -64,7 +64,7 @@ impl Registries {
         let variable = self.text.as_ref().map(|text| {
             let target = format!("{OURS}/config.toml");
             let (content, mode, uid, gid) = (text.clone().into_bytes(), 0o644, 0, 0);
-            mounts.push(Mount::File { target: target.clone(), content, mode, uid, gid });
+            mounts.push(Mount::File { target: target.clone(), content, mode, uid, gid, read_only: false });
             ("ARCHIPEL_CONFIG".to_owned(), target)
         });
         (mounts, variable)

@@ -210,9 +210,6 @@ impl Options {
                 return wrong(format!("{name} not allowed for {kind:?} type mounts"));
             }
         }
-        if kind != "secret" && self.env.is_some() {
-            return wrong(format!("unexpected key 'env' for mount type '{kind}'"));
-        }
         if kind != "cache" && kind != "secret" && self.sharing.is_some() {
             return wrong(format!("invalid cache sharing set for {kind} mount"));
         }

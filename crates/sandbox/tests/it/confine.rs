@@ -120,7 +120,14 @@ fn targets() {
     symlink("/proc/self/fd", rig.path("lower/descriptors")).unwrap();
     symlink("loop", rig.path("lower/loop")).unwrap();
     let try_target = |target: &str| {
-        let file = Mount::File { target: target.into(), content: b"inside".to_vec(), mode: 0o644, uid: 0, gid: 0 };
+        let file = Mount::File {
+            target: target.into(),
+            content: b"inside".to_vec(),
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            read_only: false,
+        };
         rig::run(&Request { mounts: vec![file], ..rig.request(&["cat", target]) })
     };
     // A link means what it means inside the root, so the target is made there.

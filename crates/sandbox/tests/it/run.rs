@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 use archipel_sandbox::userns::Mapping;
-use archipel_sandbox::{Error, Exit, Mount, Network, Request, Rootfs, overlay};
+use archipel_sandbox::{Error, Exit, Mount, Network, Request, Role, Rootfs, overlay};
 
 use crate::Test;
 use crate::rig::{self, Rig};
@@ -110,8 +110,14 @@ fn changes() {
     fs::create_dir(rig.path("lower/etc")).unwrap();
     rig.ok(&["remove", "/gone"]);
     rig.ok(&["write", "/new", "text"]);
-    let file =
-        |target: &str| Mount::File { target: target.into(), content: b"s".to_vec(), mode: 0o400, uid: 0, gid: 0 };
+    let file = |target: &str| Mount::File {
+        target: target.into(),
+        content: b"s".to_vec(),
+        mode: 0o400,
+        uid: 0,
+        gid: 0,
+        read_only: false,
+    };
     let tmpfs = Mount::Tmpfs { target: "/deep/in/memory".into(), size: None, mode: 0o1777 };
     let mounts = vec![file("/run/secrets/key"), tmpfs, file("/etc/in-a-folder-that-is-there")];
     rig::ok(&Request { mounts, ..rig.request(&["cat", "/run/secrets/key"]) });
@@ -162,8 +168,14 @@ fn mounts() {
     };
     assert_eq!(with(vec![private], &["write", "/in/file", "changed"]).0, Exit::Code(0));
     assert_eq!(fs::read_to_string(rig.path("given/file")).unwrap(), "from outside");
-    let secret =
-        Mount::File { target: "/run/secrets/s".into(), content: b"secret".to_vec(), mode: 0o440, uid: 0, gid: 0 };
+    let secret = Mount::File {
+        target: "/run/secrets/s".into(),
+        content: b"secret".to_vec(),
+        mode: 0o440,
+        uid: 0,
+        gid: 0,
+        read_only: false,
+    };
     assert_eq!(with(vec![secret.clone()], &["cat", "/run/secrets/s"]).1, "secret");
     assert_eq!(with(vec![secret], &["stat", "/run/secrets/s"]).1, "440 0:0 6");
     let tmpfs = Mount::Tmpfs { target: "/m".into(), size: Some(1 << 20), mode: 0o1777 };
@@ -178,6 +190,12 @@ fn names() {
     let hosts = rig::ok(&Request { extra_hosts, ..rig.request(&["cat", "/etc/hosts"]) });
     assert!(hosts.contains("127.0.0.1\tlocalhost") && hosts.contains("10.0.0.7\tdb"), "{hosts}");
     assert_eq!(rig.ok(&["cat", "/proc/sys/kernel/hostname"]), "sandbox\n");
+    assert_eq!(rig.ok(&["cat", "/etc/hostname"]), "sandbox\n");
+    let step = |action: &[&str]| rig::run(&Request { role: Role::Step, ..rig.request(action) }).unwrap();
+    let hosts = "127.0.0.1\tlocalhost sandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+    assert_eq!(step(&["cat", "/etc/hosts"]).1, hosts);
+    assert_eq!(step(&["cat", "/etc/hostname"]).0, Exit::Code(1));
+    assert!(step(&["write", "/etc/hosts", "x"]).2.contains("Read-only"));
     let resolv = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     assert_eq!(rig.ok(&["cat", "/etc/resolv.conf"]), resolv);
 }

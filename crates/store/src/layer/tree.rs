@@ -30,7 +30,7 @@ pub enum Form {
 
 /// Writes all files below a folder, but not the folder itself, sorted by name. With an `epoch` nothing in a layer is
 /// younger than it, and files have just that time (what BuildKit does in images, and in its other outputs).
-/// `prefix` is put before each path; it ends in a slash or is empty.
+/// `prefix` is put before each path, and before the target of a link that starts at the root; it ends in a slash or is empty.
 ///
 /// # Errors
 /// The file system's, or the writer's.
@@ -108,6 +108,9 @@ impl<W: Write> Walk<'_, W> {
             Kind::Dir
         } else if kind.is_symlink() {
             header.link = fs::read_link(&full).at(&full)?.into_os_string().into_encoded_bytes();
+            if let (false, Some(below)) = (self.prefix.is_empty(), header.link.strip_prefix(b"/")) {
+                header.link = [b"/", self.prefix, below].concat();
+            }
             Kind::Symlink
         } else if kind.is_fifo() {
             Kind::Fifo
