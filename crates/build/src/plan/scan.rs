@@ -84,7 +84,7 @@ impl Planner<'_> {
         };
         let platforms = [walk.platform.clone()].into();
         let no_cache = self.request.no_cache && matches!(op, Op::Run(_));
-        self.intern(Node { root, op, name, platforms, how, no_cache, span: 0..0 })
+        self.intern(Node { root, op, name, label: None, platforms, how, no_cache, span: 0..0 })
     }
 }
 
