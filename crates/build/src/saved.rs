@@ -162,7 +162,7 @@ fn unpack(store: &Store, path: &Path) -> Result<Draft, Error> {
         return Err(Error::Request(format!("{} is no archive of images: it is no tar", path.display())));
     };
     let draft = store.draft(None)?;
-    archive::unpack(open()?, kind, draft.upper())?;
+    archive::unpack(open()?, kind, draft.upper(), None)?;
     Ok(draft)
 }
 

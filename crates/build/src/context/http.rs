@@ -47,7 +47,7 @@ fn loaded(found: &HttpFile, name: String, dockerfile: &Dockerfile, store: &Store
         return Ok(Loaded { tree: alone(found, store)?, name, text, time: found.modified });
     };
     let draft = Arc::new(store.draft(None)?);
-    archive::unpack(open()?, kind, draft.upper())?;
+    archive::unpack(open()?, kind, draft.upper(), None)?;
     let path = draft.upper().to_owned();
     let made = found.modified.or_else(|| newest(&path));
     let tree = Tree { path, ignore: None, keeps_owners: true, _keep: Some(draft) };

@@ -38,6 +38,8 @@ pub(super) fn tree(context: &Path, dockerfile: Option<&Path>) -> Result<Tree, Er
     let mut ignore = None;
     for path in candidates {
         match File::open(&path) {
+            // A folder of that name is none (BuildKit).
+            Ok(file) if file.metadata().is_ok_and(|meta| meta.is_dir()) => {}
             Ok(file) => {
                 let text = text_of(file, &path)?;
                 let parsed =

@@ -19,7 +19,7 @@ pub(super) fn load(spooled: &Path, dockerfile: &Dockerfile, store: &Store) -> Re
         return Ok(Loaded { tree: empty(store)?, name: "Dockerfile".into(), text, time: None });
     };
     let draft = Arc::new(store.draft(None)?);
-    archive::unpack(open()?, kind, draft.upper())?;
+    archive::unpack(open()?, kind, draft.upper(), None)?;
     let tree = Tree { path: draft.upper().to_owned(), ignore: None, keeps_owners: true, _keep: Some(draft) };
     folder::load(tree, dockerfile)
 }

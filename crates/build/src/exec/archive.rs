@@ -1,11 +1,10 @@
 //! Archives that ADD unpacks, known by their content and not by their name.
 
-use std::fs::{self, File};
-use std::io::{BufReader, BufWriter, Read, Seek as _, Write as _};
-use std::os::unix::fs::{PermissionsExt as _, lchown};
+use std::fs::File;
+use std::io::{BufReader, Read, Seek as _};
 use std::path::Path;
 
-use archipel_store::{Store, layer};
+use archipel_store::layer;
 use bzip2::read::MultiBzDecoder;
 use lzma_rust2::XzReader;
 use rustix::fs::{Mode, OFlags, openat};
@@ -74,55 +73,15 @@ pub(crate) fn decompress(file: File, kind: Kind) -> Result<Box<dyn Read>, Error>
     })
 }
 
-/// Unpacks an archive into a folder; nothing in it can reach outside.
-pub(crate) fn unpack(mut file: File, kind: Kind, folder: &Path) -> Result<(), Error> {
+/// Unpacks an archive into a folder; nothing in it can reach outside. With an owner, everything in it is his, whatever the archive
+/// says (`ADD --chown`).
+pub(crate) fn unpack(mut file: File, kind: Kind, folder: &Path, owner: Option<(u32, u32)>) -> Result<(), Error> {
     file.rewind().map_err(|e| Error::Io { what: "read an archive".into(), source: e })?;
-    layer::extract(decompress(file, kind)?, folder)?;
-    Ok(())
-}
-
-/// Unpacks an archive into a folder, where everything in it gets one owner, whatever the archive says (`ADD --chown`).
-pub(crate) fn unpack_for(file: File, kind: Kind, folder: &Path, owner: (u32, u32), store: &Store) -> Result<(), Error> {
-    // Aside, as in the folder it could not be told from what was there before.
-    let draft = store.draft(None)?;
-    unpack(file, kind, draft.upper())?;
-    give(draft.upper(), owner)?;
-    let io = |e| Error::Io { what: "unpack an archive".into(), source: e };
-    let (reader, writer) = std::io::pipe().map_err(io)?;
-    std::thread::scope(|scope| {
-        let from = draft.upper();
-        let writing = scope.spawn(move || {
-            let mut archive = layer::Writer::new(BufWriter::new(writer));
-            layer::write_tree(from, b"", layer::Form::Files, None, &mut archive)?;
-            archive.finish().and_then(|mut rest| rest.flush()).map_err(io)
-        });
-        let read = layer::extract(reader, folder);
-        match writing.join() {
-            // A reader that gave up broke the pipe, and knows why.
-            Ok(written) => read.map(drop).map_err(Error::from).and(written),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
-}
-
-/// Gives all files below a folder to somebody.
-fn give(folder: &Path, (uid, gid): (u32, u32)) -> Result<(), Error> {
-    let mut pending = vec![folder.to_owned()];
-    while let Some(folder) = pending.pop() {
-        for entry in fs::read_dir(&folder).map_err(Error::io(folder.display().to_string()))? {
-            let given = entry.and_then(|entry| {
-                let (path, meta) = (entry.path(), entry.metadata()?);
-                lchown(&path, Some(uid), Some(gid))?;
-                if !meta.is_symlink() {
-                    // A change of the owner takes the set-user-id bit away.
-                    fs::set_permissions(&path, fs::Permissions::from_mode(meta.permissions().mode() & 0o7777))?;
-                }
-                pending.extend(meta.is_dir().then_some(path));
-                Ok(())
-            });
-            given.map_err(Error::io(format!("owner of what is in {}", folder.display())))?;
-        }
-    }
+    let reader = decompress(file, kind)?;
+    match owner {
+        Some(owner) => layer::extract_for(reader, folder, owner)?,
+        None => layer::extract(reader, folder)?,
+    };
     Ok(())
 }
 
@@ -133,7 +92,6 @@ pub(super) fn extract(
     dest: &str,
     owner: Option<(u32, u32)>,
     destination: &mut Destination,
-    store: &Store,
 ) -> Result<bool, Error> {
     let place = found.place();
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -145,17 +103,15 @@ pub(super) fn extract(
     }
     let Some(kind) = kind(&file)? else { return Ok(false) };
     let folder = destination.make_dirs_for_archive(Path::new(dest))?;
-    let folder = root.join(folder);
-    match owner {
-        Some(owner) => unpack_for(file, kind, &folder, owner, store)?,
-        None => unpack(file, kind, &folder)?,
-    }
+    unpack(file, kind, &root.join(folder), owner)?;
     Ok(true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::io::Write as _;
     use std::os::unix::fs::MetadataExt as _;
 
     /// `xz -9` of a tar with the file `f`, which holds `hello`; and of `hello` alone.
@@ -213,7 +169,7 @@ mod tests {
             assert_eq!(found, expected);
             let Some(kind) = found else { continue };
             let folder = tempfile::tempdir().unwrap();
-            unpack(file(&bytes), kind, folder.path()).unwrap();
+            unpack(file(&bytes), kind, folder.path(), None).unwrap();
             assert_eq!(fs::read_to_string(folder.path().join("f")).unwrap(), "hello");
         }
     }
@@ -221,11 +177,10 @@ mod tests {
     #[test]
     fn one_owner_for_all() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("store")).unwrap();
         let meta = fs::metadata(dir.path()).unwrap();
         let folder = dir.path().join("to");
         fs::create_dir(&folder).unwrap();
-        unpack_for(file(&tar()), Kind::Plain, &folder, (meta.uid(), meta.gid()), &store).unwrap();
+        unpack(file(&tar()), Kind::Plain, &folder, Some((meta.uid(), meta.gid()))).unwrap();
         let found = fs::metadata(folder.join("f")).unwrap();
         assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (meta.uid(), meta.gid(), 0o4755));
     }
@@ -235,6 +190,6 @@ mod tests {
         let mut bytes = TAR_XZ.to_vec();
         bytes.truncate(bytes.len() - 40);
         let folder = tempfile::tempdir().unwrap();
-        assert!(unpack(file(&bytes), Kind::Xz, folder.path()).is_err());
+        assert!(unpack(file(&bytes), Kind::Xz, folder.path(), None).is_err());
     }
 }

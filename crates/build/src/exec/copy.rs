@@ -81,7 +81,7 @@ fn write(
     root: &Path,
     ownership: Ownership,
 ) -> Result<(), Error> {
-    let (owner, store) = (ownership.owner, &*exec.engine.store);
+    let owner = ownership.owner;
     let mut destination = Destination::open(root, ownership, exec.now)?;
     let mut chosen: Vec<Vec<Match>> = Vec::new();
     for item in &op.items {
@@ -90,7 +90,12 @@ fn write(
             _ => Vec::new(),
         });
     }
-    let target = Target { op, root, owner, store };
+    for found in chosen.iter().flatten().filter(|found| found.is_excluded_file()) {
+        // BuildKit copies it without a word, and its documentation says that it does not.
+        let name = found.path().display();
+        warn(&exec.sink.0, format!("{name} is copied: --exclude is about files in directories that are copied"));
+    }
+    let target = Target { op, root, owner };
     for ((item, matches), fetched) in op.items.iter().zip(&chosen).zip(fetched) {
         match item {
             Item::Path(_) => paths(&target, from, matches, &mut destination)?,
@@ -113,13 +118,13 @@ fn write(
 }
 
 fn paths(target: &Target<'_>, from: &Opened, matches: &[Match], destination: &mut Destination) -> Result<(), Error> {
-    let Target { op, root, owner, store } = *target;
+    let Target { op, root, owner } = *target;
     if op.selection.parents {
         // Also where a wildcard stands for nothing.
         destination.make_dirs(Path::new(&op.dest))?;
     }
     for found in matches {
-        if op.unpack_paths && !found.is_dir() && archive::extract(found, root, &op.dest, owner, destination, store)? {
+        if op.unpack_paths && !found.is_dir() && archive::extract(found, root, &op.dest, owner, destination)? {
             continue;
         }
         destination.copy(&from.view, std::slice::from_ref(found), &op.dest)?;

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use archipel_store::Store;
 use serde_json::{Value, json};
 
 use super::{Executor, archive};
@@ -28,7 +27,6 @@ pub(super) struct Target<'a> {
     pub(super) op: &'a CopyOp,
     pub(super) root: &'a Path,
     pub(super) owner: Option<(u32, u32)>,
-    pub(super) store: &'a Store,
 }
 
 impl Executor {
@@ -73,7 +71,7 @@ impl Executor {
 
 impl Fetched {
     pub(super) fn write(&self, target: &Target<'_>, to: &mut Destination) -> Result<(), Error> {
-        let Target { op, root, owner, store } = *target;
+        let Target { op, root, owner } = *target;
         match self {
             Self::Git(tree) => {
                 let view = View::open(&tree.path, None, false)?;
@@ -88,10 +86,7 @@ impl Fetched {
                     && let Some(kind) = archive::kind(&content)?
                 {
                     let folder = root.join(to.make_dirs_for_archive(Path::new(&op.dest))?);
-                    return match owner {
-                        Some(owner) => archive::unpack_for(content, kind, &folder, owner, store),
-                        None => archive::unpack(content, kind, &folder),
-                    };
+                    return archive::unpack(content, kind, &folder, owner);
                 }
                 std::io::Seek::rewind(&mut content).map_err(told())?;
                 to.write(&op.dest, name.as_ref(), URL_MODE, Some(file.modified.unwrap_or(0)), &mut content)

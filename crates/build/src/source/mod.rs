@@ -1,7 +1,7 @@
 //! What comes from elsewhere: files of web servers and the trees of git repositories, for ADD and for contexts.
 //!
 //! Both are known by content before anything is done with them, so that a step's key can be made: a file by its digest, a
-//! repository by the commit that a name stands for, which costs a question and no transfer.
+//! repository by the files of the commit that a name stands for. To learn which that is costs a question and no transfer.
 
 mod checkout;
 mod command;

@@ -73,6 +73,8 @@ impl Destination {
     /// does one that is there. A directory's contents go to `dest` itself.
     pub(crate) fn copy(&mut self, view: &View, matches: &[Match], dest: &str) -> Result<(), Error> {
         for found in matches {
+            // What is one file in a source is one file in the image, and of several sources each brings its own (BuildKit).
+            self.names.clear();
             // A source's contents are copied, not itself: where their directory is made, it is like every other that is made
             // on the way (BuildKit).
             let target = match found.is_dir() {

@@ -69,6 +69,12 @@ impl Match {
         is_dir(&self.place.stat)
     }
 
+    /// Whether it is a file that `--exclude` fits, in vain: those patterns are for what is in directories.
+    pub(crate) fn is_excluded_file(&self) -> bool {
+        let fits = |exclude: &IgnoreFile| exclude.matches(&self.name.to_string_lossy());
+        !self.is_dir() && self.exclude.as_ref().is_some_and(fits)
+    }
+
     /// Its path in the view, without links.
     pub(crate) fn path(&self) -> &Path {
         &self.place.path
@@ -102,12 +108,11 @@ impl Match {
         if view.ignores(&full) {
             return if is_dir(stat) && !view.may_prune(&full) { Verdict::Descend } else { Verdict::Prune };
         }
-        if let Some(exclude) = &self.exclude {
-            // A file that is meant by name is known by its name; what is in a directory, by its path there.
-            let known_as = if top && !is_dir(stat) { Path::new(&self.name) } else { path };
-            if !known_as.as_os_str().is_empty() && exclude.matches(&known_as.to_string_lossy()) {
-                return Verdict::Prune;
-            }
+        // What a source names itself is meant, also where a pattern fits it (BuildKit).
+        if let Some(exclude) = self.exclude.as_ref().filter(|exclude| !top && exclude.matches(&path.to_string_lossy()))
+        {
+            let pruned = !is_dir(stat) || exclude.may_prune(&path.to_string_lossy());
+            return if pruned { Verdict::Prune } else { Verdict::Descend };
         }
         match &self.include {
             Some(_) if top => Verdict::Descend,

@@ -99,6 +99,9 @@ impl View {
             let stat = statat(&dir, part.as_os_str(), AtFlags::SYMLINK_NOFOLLOW)?;
             let last = todo.is_empty();
             if is_link(&stat) && (!last || follow) {
+                if self.ignores(&real.join(&part)) {
+                    return Err(Errno::NOENT);
+                }
                 links += 1;
                 if links > MAX_LINKS {
                     return Err(Errno::LOOP);
@@ -180,5 +183,8 @@ mod tests {
         assert_eq!(view.locate(Path::new("absolute"), false).unwrap().path, Path::new("absolute"));
         assert_eq!(view.locate(Path::new("/"), true).unwrap().path, Path::new(""));
         assert_eq!(view.locate(Path::new("a"), true).unwrap_err(), Errno::LOOP);
+        let ignore = IgnoreFile::parse("absolute").unwrap();
+        let view = View::open(&root, Some(Arc::new(ignore)), false).unwrap();
+        assert_eq!(view.locate(Path::new("absolute/deep"), true).unwrap_err(), Errno::NOENT);
     }
 }

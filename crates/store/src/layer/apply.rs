@@ -27,6 +27,15 @@ pub fn extract(reader: impl Read, folder: &Path) -> Result<Skipped> {
     Applying::start(folder, false)?.run(reader)
 }
 
+/// As [`extract`], where everything in the archive gets one owner, whatever the archive says. Folders that it does not name are not in
+/// it, and stay root's.
+///
+/// # Errors
+/// As [`extract`].
+pub fn extract_for(reader: impl Read, folder: &Path, owner: (u32, u32)) -> Result<Skipped> {
+    Applying { owner: Some(owner), ..Applying::start(folder, false)? }.run(reader)
+}
+
 /// Applies an OCI layer to a tree that holds what it lies on: its whiteouts remove what was there before.
 ///
 /// # Errors
@@ -38,6 +47,8 @@ pub fn apply(reader: impl Read, root: &Path) -> Result<Skipped> {
 struct Applying {
     root: Confined,
     is_layer: bool,
+    /// Who gets everything, if not those whom the archive names.
+    owner: Option<(u32, u32)>,
     written: Written,
     /// Folders get their times at the end: each file that is put in would change them.
     times: Vec<(Vec<u8>, Timestamps)>,
@@ -47,7 +58,8 @@ struct Applying {
 impl Applying {
     fn start(root: &Path, is_layer: bool) -> Result<Self> {
         let root = Confined::open(root)?;
-        Ok(Self { root, is_layer, written: Written::default(), times: Vec::new(), skipped: Skipped::default() })
+        let (written, skipped) = (Written::default(), Skipped::default());
+        Ok(Self { root, is_layer, owner: None, written, times: Vec::new(), skipped })
     }
 
     fn run(mut self, reader: impl Read) -> Result<Skipped> {
@@ -63,7 +75,11 @@ impl Applying {
                 None => self.put(&entry, &path, &mut entries)?,
             }
         }
-        entries.finish()?;
+        // A layer is known by all its bytes. What comes after the end of another archive, and be it damage, says nothing of its files.
+        match entries.finish() {
+            Err(e) if self.is_layer => return Err(e),
+            _ => {}
+        }
         for (path, times) in std::mem::take(&mut self.times) {
             match self.root.dir(&path, OFlags::RDONLY) {
                 Ok(dir) => futimens(&dir, &times).at(&self.root.shown(&path))?,
@@ -210,7 +226,8 @@ impl Applying {
         entry: &Entry,
         chown: impl FnOnce(Option<Uid>, Option<Gid>) -> std::result::Result<(), Errno>,
     ) -> std::result::Result<(), Errno> {
-        let result = match (u32::try_from(entry.uid), u32::try_from(entry.gid)) {
+        let (uid, gid) = self.owner.map_or((entry.uid, entry.gid), |(uid, gid)| (uid.into(), gid.into()));
+        let result = match (u32::try_from(uid), u32::try_from(gid)) {
             // -1 means "leave it".
             (Ok(uid), Ok(gid)) if uid != u32::MAX && gid != u32::MAX => {
                 chown(Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
@@ -226,6 +243,7 @@ impl Applying {
 }
 
 fn times(entry: &Entry) -> Timestamps {
-    let time = Timespec { tv_sec: entry.mtime.0, tv_nsec: entry.mtime.1.into() };
+    // None is before the first, as in containerd.
+    let time = Timespec { tv_sec: entry.mtime.0.max(0), tv_nsec: entry.mtime.1.into() };
     Timestamps { last_access: time, last_modification: time }
 }

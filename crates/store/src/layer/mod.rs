@@ -13,7 +13,7 @@ mod writer;
 
 use serde::{Deserialize, Serialize};
 
-pub use apply::{apply, extract};
+pub use apply::{apply, extract, extract_for};
 pub use compress::Compression;
 pub use decompress::decompress;
 pub use make::{Layer, LayerOptions};

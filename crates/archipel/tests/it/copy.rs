@@ -1,0 +1,89 @@
+//! What COPY and ADD put where, as BuildKit does it, also where that is a surprise.
+
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use archipel_testkit::{Archipel, requires};
+
+use crate::util::archipel;
+
+/// Builds a Dockerfile that begins with an empty image, and says what is in the result (`mode uid/gid path`) and what was told.
+fn built(archipel: &Archipel, lines: &str) -> (Vec<String>, String) {
+    let dockerfile = archipel.home.work().join("Dockerfile");
+    std::fs::write(&dockerfile, format!("FROM scratch\n{lines}\n")).unwrap();
+    let tar = archipel.home.path().join("result.tar").display().to_string();
+    let output = format!("type=tar,dest={tar}");
+    let finished = archipel.run(["build", "-f", &dockerfile.display().to_string(), "--output", &output, "c"]);
+    assert_eq!(finished.code(), 0, "{lines}\n{}", finished.stderr());
+    let listed = Command::new("tar").args(["--numeric-owner", "-tvf", &tar]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let shown = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let (mode, owner) = (fields.next().unwrap(), fields.next().unwrap());
+        format!("{mode} {owner} {}", fields.skip(3).collect::<Vec<_>>().join(" "))
+    };
+    (listed.lines().map(shown).collect(), finished.stderr())
+}
+
+#[test]
+fn needs_userns_several_sources_without_a_folder_leave_the_last() {
+    requires!(userns);
+    let archipel = archipel();
+    archipel.home.context("c", [("a", "a"), ("b", "bb"), ("d/f", "f")]);
+    for lines in ["COPY a b /to", "COPY [ab] /to", "COPY a <<b /to\nbb\nb"] {
+        let (files, told) = built(&archipel, lines);
+        assert_eq!(files, ["-rw-r--r-- 0/0 to"], "{lines}");
+        assert!(told.contains("only the last is kept; write /to/"), "{told}");
+    }
+    let (files, told) = built(&archipel, "COPY d a b /to");
+    assert_eq!(files, ["drwxr-xr-x 0/0 to/", "-rw-r--r-- 0/0 to/a", "-rw-r--r-- 0/0 to/b", "-rw-r--r-- 0/0 to/f"]);
+    assert!(!told.contains("only the last"), "{told}");
+}
+
+#[test]
+fn needs_userns_a_chmod_is_for_the_files_and_a_number_for_folders_on_the_way() {
+    requires!(userns);
+    let archipel = archipel();
+    archipel.home.context("c", [("a", "a")]);
+    for (lines, expected) in [
+        ("COPY --chmod=go-rwx a /x/f", ["drwxr-xr-x 0/0 x/", "-rw------- 0/0 x/f"]),
+        ("COPY --chmod=4750 a /x/f", ["drwxr-x--- 0/0 x/", "-rwsr-x--- 0/0 x/f"]),
+        ("COPY --chown=7: a /x/f", ["drwxr-xr-x 7/0 x/", "-rw-r--r-- 7/0 x/f"]),
+    ] {
+        assert_eq!(built(&archipel, lines).0, expected, "{lines}");
+    }
+    // Beside a --chmod, --link is nothing: links below are followed.
+    let context = archipel.home.work().join("c");
+    symlink("real", context.join("link")).unwrap();
+    std::fs::create_dir(context.join("real")).unwrap();
+    let (files, _) = built(&archipel, "COPY . /\nCOPY --link --chmod=600 a /link/");
+    assert!(files.contains(&"-rw------- 0/0 real/a".to_owned()), "{files:?}");
+}
+
+#[test]
+fn needs_userns_what_exclude_is_about() {
+    requires!(userns);
+    let archipel = archipel();
+    archipel.home.context("c", [("a.txt", "a"), ("d/b.txt", "b"), ("d/e/c.go", "c"), ("d/e/c.txt", "c")]);
+    let (files, told) = built(&archipel, "COPY --exclude=*.txt *.txt d /to/");
+    let names: Vec<_> = files.iter().filter_map(|line| line.split(' ').nth(2)).collect();
+    assert_eq!(names, ["to/", "to/a.txt", "to/e/", "to/e/c.go", "to/e/c.txt"]);
+    assert!(told.contains("a.txt is copied: --exclude is about"), "{told}");
+    let (files, _) = built(&archipel, "COPY --exclude=** --exclude=!**/*.go d /to/");
+    let names: Vec<_> = files.iter().filter_map(|line| line.split(' ').nth(2)).collect();
+    assert_eq!(names, ["to/", "to/e/", "to/e/c.go"]);
+}
+
+#[test]
+fn needs_userns_links_to_nowhere() {
+    requires!(userns);
+    let archipel = archipel();
+    let context = archipel.home.context("c", [("a", "a"), ("t/f", "f")]);
+    symlink("/missing/deep", context.join("t/new")).unwrap();
+    // Into a folder that is not there yet.
+    let (files, _) = built(&archipel, "COPY t /\nCOPY a /new");
+    assert!(files.contains(&"-rw-r--r-- 0/0 missing/deep".to_owned()), "{files:?}");
+    std::fs::write(archipel.home.work().join("Dockerfile"), "FROM scratch\nCOPY t/* /to/\n").unwrap();
+    let failed = archipel.run(["build", "-f", "Dockerfile", "c"]);
+    assert!(failed.code() != 0 && failed.stderr().contains("\"/t/new\": not found"), "{}", failed.stderr());
+}
