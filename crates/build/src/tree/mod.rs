@@ -3,6 +3,7 @@
 
 mod destination;
 mod digest;
+mod missing;
 mod select;
 mod view;
 mod walk;

@@ -8,9 +8,9 @@ use archipel_dockerfile::{IgnoreFile, glob_match};
 use rustix::fs::{AtFlags, Stat, statat};
 use rustix::io::Errno;
 
-use super::View;
 use super::view::{Place, is_dir, is_link, parts};
 use super::walk::{Entry, Verdict, names, walk};
+use super::{View, missing};
 use crate::Error;
 
 /// What the instruction says.
@@ -36,7 +36,7 @@ pub(crate) struct Match {
 /// Finds what a source stands for. A wildcard may stand for nothing; a plain path may not.
 pub(crate) fn select(view: &View, source: &str, selection: &Selection) -> Result<Vec<Match>, Error> {
     let exclude = (!selection.excludes.is_empty()).then(|| IgnoreFile::from_patterns(&selection.excludes));
-    let not_found = || located(source, Errno::NOENT);
+    let not_found = || located(view, source, Errno::NOENT);
     let (base, rest) = match (selection.parents, source.split_once("/./")) {
         (false, _) => (source, None),
         (true, Some((base, rest))) => (base, Some(rest)),
@@ -134,10 +134,12 @@ impl From<(PathBuf, Errno)> for Stop {
 }
 
 /// An error with the source as a path from the root of where it is looked for, as BuildKit shows it.
-fn located(source: &str, errno: Errno) -> Error {
+fn located(view: &View, source: &str, errno: Errno) -> Error {
     let source = format!("/{}", source.trim_start_matches('/'));
     match errno {
-        Errno::NOENT | Errno::NOTDIR => Error::Request(format!("{source:?}: not found")),
+        Errno::NOENT | Errno::NOTDIR => {
+            Error::Request(format!("{source:?}: not found{}", missing::remark(view, &source)))
+        }
         Errno::LOOP => Error::Request(format!("{source:?}: too many levels of symbolic links")),
         other => Error::Io { what: format!("{source:?}"), source: other.into() },
     }
@@ -147,9 +149,9 @@ fn located(source: &str, errno: Errno) -> Error {
 fn expand(view: &View, path: &str, follow: bool) -> Result<Vec<(Place, OsString)>, Error> {
     let cleaned = clean(path);
     if !has_wildcard(&cleaned) {
-        let place = view.locate(Path::new(&cleaned), follow).map_err(|e| located(path, e))?;
+        let place = view.locate(Path::new(&cleaned), follow).map_err(|e| located(view, path, e))?;
         if view.ignores(&place.path) && (!is_dir(&place.stat) || view.may_prune(&place.path)) {
-            return Err(located(path, Errno::NOENT));
+            return Err(located(view, path, Errno::NOENT));
         }
         let name = parts(Path::new(&cleaned)).next_back().unwrap_or(OsStr::new("")).to_owned();
         return Ok(vec![(place, name)]);
@@ -160,12 +162,12 @@ fn expand(view: &View, path: &str, follow: bool) -> Result<Vec<(Place, OsString)
     let start = match view.locate(Path::new(&base), true) {
         Ok(place) => place.path,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Vec::new()),
-        Err(e) => return Err(located(path, e)),
+        Err(e) => return Err(located(view, path, e)),
     };
     let mut found = Vec::new();
     // A link to nowhere is an error among many matches too: who asked for it would miss it.
     descend(view, &start, &components[literal..], follow, &mut found)
-        .map_err(|(path, e)| located(&path.to_string_lossy(), e))?;
+        .map_err(|(path, e)| located(view, &path.to_string_lossy(), e))?;
     Ok(found)
 }
 

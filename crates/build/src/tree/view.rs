@@ -44,6 +44,11 @@ impl View {
         Ok(Self { root: Arc::new(fd), ignore, keeps_owners })
     }
 
+    /// The same tree with what the ignore file leaves out.
+    pub(super) fn without_ignore(&self) -> Self {
+        Self { ignore: None, ..self.clone() }
+    }
+
     /// Whether the ignore file leaves a path out.
     pub(crate) fn ignores(&self, path: &Path) -> bool {
         self.ignore
