@@ -293,6 +293,8 @@ pub struct ImageOptions {
     pub force_compression: bool,
     /// `oci-mediatypes=false`: Docker's types, for registries and runtimes that know no others.
     pub docker_types: bool,
+    /// `oci-artifact=false`: attestations look like images, for readers that do not know artifacts.
+    pub attest_images: bool,
     /// `rewrite-timestamp=true`: clamp the times in layers to `SOURCE_DATE_EPOCH`. Without one nothing is rewritten.
     pub rewrite_timestamp: bool,
     /// `source-date-epoch=`: instead of the build's.

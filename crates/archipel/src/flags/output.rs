@@ -130,9 +130,7 @@ impl Fields {
         let rewrite_timestamp = self.boolean("rewrite-timestamp")?.unwrap_or(false);
         let force_compression = self.boolean("force-compression")?.unwrap_or(false);
         let docker_types = self.boolean("oci-mediatypes")? == Some(false);
-        if self.boolean("oci-artifact")? == Some(true) {
-            return Err("oci-artifact=true is not supported yet".into());
-        }
+        let attest_images = self.boolean("oci-artifact")? == Some(false);
         let mut annotations = vec![];
         while let Some(at) = self.0.iter().position(|(k, _)| k.starts_with("annotation")) {
             annotations.push(self.0.remove(at));
@@ -142,6 +140,7 @@ impl Fields {
             level,
             force_compression,
             docker_types,
+            attest_images,
             rewrite_timestamp,
             source_date_epoch: self.epoch()?,
             annotations,
@@ -198,7 +197,7 @@ mod tests {
             ("type=zip,dest=x", "zip"),
             ("type=tar,dest=x,unpack=true", "unpack"),
             ("type=image,compression=lz4", "lz4"),
-            ("type=image,oci-artifact=true", "oci-artifact"),
+            ("type=image,oci-artifact=maybe", "oci-artifact"),
             ("type=image,push=maybe", "maybe"),
             ("type=oci,source-date-epoch=noon", "noon"),
             ("type=local,dest=x,source-date-epoch=99999999999999", "four digits"),
