@@ -11,10 +11,15 @@ use serde_json::{Value, json};
 use crate::attestation::Attestation;
 use crate::exec::Executor;
 use crate::plan::{Item, Op, Root, Source};
+use crate::request::{Context, Dockerfile};
 use crate::{Error, Request};
 
 /// What our predicates describe.
 const BUILD_TYPE: &str = "urn:archipel:dockerfile:v1";
+
+/// What BuildKit calls the reader of Dockerfiles.
+const FRONTEND: &str = "dockerfile.v0";
+const DOCKERFILE: &str = "Dockerfile";
 
 /// `--provenance`, `--attest type=provenance`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,46 +66,124 @@ impl Provenance {
         }
     }
 
+    /// What is stated of a build's result for one platform, with the fields that BuildKit has for it.
     fn predicate(&self, request: &Request, materials: &BTreeSet<Material>) -> Value {
         let materials: Vec<Value> = materials.iter().map(Material::json).collect();
-        let parameters = self.parameters(request);
+        let host = Platform::host().to_string();
         let builder = json!({ "id": self.builder });
-        let host = json!({ "platform": Platform::host().to_string() });
+        let asked = self.request(request);
+        // Whether all is here that was asked for; what lay in a folder has no address.
+        let (whole, sourced) = (self.tells_all(request), !is_local(&request.context));
         if self.old {
+            let (uri, path) = source(request);
             return json!({
                 "builder": builder,
                 "buildType": BUILD_TYPE,
-                "invocation": { "parameters": parameters, "environment": host },
+                "invocation": {
+                    "configSource": filled([("uri", uri), ("entryPoint", Some(path))]),
+                    "parameters": asked,
+                    "environment": { "platform": host },
+                },
                 "materials": materials,
-                "metadata": { "completeness": { "parameters": self.max, "environment": false, "materials": false } },
+                "metadata": {
+                    "completeness": { "parameters": whole, "environment": true, "materials": sourced },
+                    "reproducible": false,
+                    "https://mobyproject.org/buildkit@v1#metadata": {},
+                },
             });
         }
+        let (uri, path) = source(request);
         json!({
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
-                "externalParameters": parameters,
-                "internalParameters": host,
+                "externalParameters": {
+                    "configSource": filled([("uri", uri), ("path", Some(path))]),
+                    "request": asked,
+                },
+                "internalParameters": { "builderPlatform": host },
                 "resolvedDependencies": materials,
             },
-            "runDetails": { "builder": builder, "metadata": {} },
+            "runDetails": {
+                "builder": builder,
+                "metadata": {
+                    "buildkit_metadata": {},
+                    "buildkit_completeness": { "request": whole, "resolvedDependencies": sourced },
+                },
+            },
         })
     }
 
-    fn parameters(&self, request: &Request) -> Value {
-        let mut parameters = json!({ "frontend": "dockerfile", "target": request.target });
-        if self.max {
-            // How this machine reaches the network is nothing that an image is made from, and may hold a login.
-            let pairs = |pairs: &[(String, String)]| {
-                let told = pairs.iter().filter(|(name, _)| !is_proxy(name));
-                told.map(|(name, value)| (name.clone(), redacted(value))).collect::<BTreeMap<_, _>>()
-            };
-            parameters["buildArgs"] = json!(pairs(&request.build_args));
-            parameters["labels"] = json!(pairs(&request.labels));
-            parameters["secrets"] = json!(request.secrets.iter().map(|secret| &secret.id).collect::<Vec<_>>());
-            parameters["ssh"] = json!(request.ssh.iter().map(|(id, _)| id).collect::<Vec<_>>());
-        }
-        parameters
+    fn tells_all(&self, request: &Request) -> bool {
+        let given = request.build_args.len() + request.labels.len();
+        let told = if self.max { values(request).count() } else { 0 };
+        told == given
     }
+
+    fn request(&self, request: &Request) -> Value {
+        let mut args: BTreeMap<String, String> = BTreeMap::new();
+        args.extend(request.target.iter().map(|target| ("target".to_owned(), target.clone())));
+        if request.no_cache || !request.no_cache_filter.is_empty() {
+            args.insert("no-cache".into(), request.no_cache_filter.join(","));
+        }
+        let mut asked = json!({ "frontend": FRONTEND });
+        if self.max {
+            args.extend(values(request).map(|(kind, name, value)| (format!("{kind}:{name}"), redacted(value))));
+            let ids = |ids: &mut dyn Iterator<Item = &String>| ids.map(|id| json!({ "id": id })).collect::<Vec<_>>();
+            let secrets = ids(&mut request.secrets.iter().map(|secret| &secret.id));
+            let agents = ids(&mut request.ssh.iter().map(|(id, _)| id));
+            for (key, list) in [("secrets", secrets), ("ssh", agents)] {
+                if !list.is_empty() {
+                    asked[key] = json!(list);
+                }
+            }
+        }
+        if !args.is_empty() {
+            asked["args"] = json!(args);
+        }
+        if is_local(&request.context) {
+            asked["locals"] = json!([{ "name": "context" }, { "name": "dockerfile" }]);
+        }
+        asked
+    }
+}
+
+/// Arguments and labels, but not how this machine reaches the network: that is nothing that an image is made from, and may hold
+/// a login.
+fn values(request: &Request) -> impl Iterator<Item = (&'static str, &String, &String)> {
+    let args = request.build_args.iter().filter(|(name, _)| !is_proxy(name));
+    let args = args.map(|(name, value)| ("build-arg", name, value));
+    args.chain(request.labels.iter().map(|(name, value)| ("label", name, value)))
+}
+
+/// Whether a context is of this machine alone.
+fn is_local(context: &Context) -> bool {
+    matches!(context, Context::Local(_) | Context::Stdin(_) | Context::OciLayout { .. })
+}
+
+/// Where the Dockerfile is: the address of the context, if it has one, and the path.
+fn source(request: &Request) -> (Option<String>, String) {
+    let uri = match &request.context {
+        Context::Git(url) => Some(redacted(url)),
+        Context::Http(url) => Some(address(url)),
+        _ => None,
+    };
+    let path = match &request.dockerfile {
+        Dockerfile::Path(path) if !is_local(&request.context) => path.display().to_string(),
+        Dockerfile::Path(path) => {
+            path.file_name().map_or_else(|| DOCKERFILE.into(), |name| name.to_string_lossy().into())
+        }
+        _ => DOCKERFILE.to_owned(),
+    };
+    (uri, path)
+}
+
+/// An object of the fields that have a value.
+fn filled<const N: usize>(fields: [(&str, Option<String>); N]) -> Value {
+    fields
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), json!(value?))))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 /// An image's manifest as what a statement is about, by the names that it gets.
@@ -185,7 +268,34 @@ mod tests {
             [("HTTP_PROXY", "me:pw@proxy:3128"), ("all_proxy", "http://me:p/w@proxy"), ("REPO", "https://me:pw@h/a")];
         let request = Request { build_args: build_args.map(pair).to_vec(), ..Request::empty() };
         let predicate = Provenance { max: true, ..Provenance::default() }.predicate(&request, &BTreeSet::new());
-        let told = &predicate["buildDefinition"]["externalParameters"]["buildArgs"];
-        assert_eq!(*told, json!({ "REPO": "https://xxxxx:xxxxx@h/a" }));
+        let told = &predicate["buildDefinition"]["externalParameters"]["request"]["args"];
+        assert_eq!(*told, json!({ "build-arg:REPO": "https://xxxxx:xxxxx@h/a" }));
+    }
+
+    #[test]
+    fn the_least_holds_no_values() {
+        let request = Request {
+            context: Context::Local("/somewhere".into()),
+            target: Some("final".into()),
+            build_args: vec![("A".into(), "1".into())],
+            labels: vec![("l".into(), "2".into())],
+            ..Request::empty()
+        };
+        let predicate = Provenance::default().predicate(&request, &BTreeSet::new());
+        let expected = json!({
+            "configSource": { "path": "Dockerfile" },
+            "request": {
+                "frontend": "dockerfile.v0",
+                "args": { "target": "final" },
+                "locals": [{ "name": "context" }, { "name": "dockerfile" }],
+            },
+        });
+        assert_eq!(predicate["buildDefinition"]["externalParameters"], expected);
+        assert_eq!(predicate["buildDefinition"]["internalParameters"]["builderPlatform"], Platform::host().to_string());
+        let complete = json!({ "request": false, "resolvedDependencies": false });
+        assert_eq!(predicate["runDetails"]["metadata"]["buildkit_completeness"], complete);
+        let old = Provenance { old: true, max: true, ..Provenance::default() }.predicate(&request, &BTreeSet::new());
+        assert_eq!(old["invocation"]["configSource"], json!({ "entryPoint": "Dockerfile" }));
+        assert_eq!(old["invocation"]["parameters"]["args"]["label:l"], "2");
     }
 }

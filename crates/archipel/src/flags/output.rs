@@ -200,7 +200,7 @@ mod tests {
             ("type=zip,dest=x", "zip"),
             ("type=tar,dest=x,unpack=true", "unpack"),
             ("type=image,compression=lz4", "lz4"),
-            ("type=image,oci-artifact=true", "oci-artifact"),
+            ("type=image,oci-artifact=maybe", "oci-artifact"),
             ("type=image,push=maybe", "maybe"),
             ("type=oci,source-date-epoch=noon", "noon"),
             ("type=local,dest=x,source-date-epoch=99999999999999", "four digits"),

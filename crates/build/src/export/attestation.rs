@@ -1,7 +1,5 @@
 //! Attestations in an index, in BuildKit's form: a manifest for each platform's, with the platform `unknown/unknown`, that says
-//! whom it is about. Every reader of the time before OCI 1.1 knows it.
-
-use std::collections::BTreeMap;
+//! whom it is about. It is an artifact with a subject; or an image, as readers of the time before OCI 1.1 know it.
 
 use archipel_oci::{Descriptor, DiffId, ImageConfig, Manifest, Platform, RawManifest, media_type};
 use serde_json::Value;
@@ -10,9 +8,10 @@ use crate::attestation::Attestation;
 
 /// What a statement is, as a layer.
 const STATEMENT: &str = "application/vnd.in-toto+json";
-
-/// What statements together are, as an artifact (BuildKit's).
+/// What its manifest is, as an artifact.
 const ARTIFACT: &str = "application/vnd.docker.attestation.manifest.v1+json";
+/// The content of an artifact that has no configuration, and the same in base64.
+const NOTHING: (&[u8], &str) = (b"{}", "e30=");
 
 /// The statements about a manifest as a manifest.
 pub(super) struct Attested {
@@ -36,12 +35,13 @@ pub(super) fn attest(about: &Descriptor, attestations: &[Attestation], subjects:
     let layers: Vec<Descriptor> = blobs.iter().map(|(layer, _)| layer.clone()).collect();
     let (kind, config) = match image {
         true => (media_type::OCI_CONFIG, config(&layers)),
-        false => (media_type::OCI_EMPTY, b"{}".to_vec()),
+        false => (media_type::OCI_EMPTY, NOTHING.0.to_vec()),
     };
-    let descriptor = Descriptor::of(kind, &config);
+    let mut descriptor = Descriptor::of(kind, &config);
+    descriptor.data = (!image).then(|| NOTHING.1.into());
     let mut manifest = Manifest::new(descriptor.clone(), layers);
     if !image {
-        let subject = Descriptor { annotations: BTreeMap::new(), platform: None, ..about.clone() };
+        let subject = Descriptor::new(about.media_type.clone(), about.digest.clone(), about.size);
         (manifest.artifact_type, manifest.subject) = (Some(ARTIFACT.into()), Some(subject));
     }
     let manifest = RawManifest::from_manifest(&manifest);
@@ -64,4 +64,32 @@ fn config(layers: &[Descriptor]) -> Vec<u8> {
 fn unknown() -> Platform {
     let unknown = || "unknown".to_owned();
     Platform { architecture: unknown(), os: unknown(), os_version: None, os_features: Vec::new(), variant: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_artifact_or_an_image() {
+        let about = Descriptor::of(media_type::OCI_MANIFEST, b"image");
+        let attestation = Attestation {
+            file: "provenance.json".into(),
+            predicate_type: "https://slsa.dev/provenance/v1".into(),
+            predicate: Value::Null,
+            subjects: Vec::new(),
+        };
+        let made = |image| {
+            let attested = attest(&about, std::slice::from_ref(&attestation), &[], image);
+            serde_json::from_slice::<Value>(attested.manifest.bytes()).unwrap()
+        };
+        let artifact = made(false);
+        assert_eq!(artifact["artifactType"], ARTIFACT);
+        assert_eq!(artifact["subject"]["digest"], about.digest.as_str());
+        assert_eq!(artifact["config"]["mediaType"], "application/vnd.oci.empty.v1+json");
+        assert_eq!(artifact["config"]["data"], "e30=");
+        let image = made(true);
+        assert!(image.get("subject").is_none() && image.get("artifactType").is_none());
+        assert_eq!(image["config"]["mediaType"], "application/vnd.oci.image.config.v1+json");
+    }
 }

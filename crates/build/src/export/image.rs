@@ -21,6 +21,9 @@ use crate::{Engine, Error, Request, provenance};
 /// When what a descriptor leads to was made (OCI image specification).
 const CREATED: &str = "org.opencontainers.image.created";
 
+/// The time that no file of a layer is younger than, where that was asked for (BuildKit's).
+const REWRITTEN: &str = "buildkit/rewritten-timestamp";
+
 /// An image that is ready to go somewhere: config and manifests are in the store.
 #[derive(Clone, Debug)]
 pub(super) struct Image {
@@ -77,6 +80,9 @@ impl Engine {
         let mut made = self.layers(results, options, work).await?;
         for layer in made.iter_mut().flatten() {
             layer.descriptor = described(&layer.descriptor, options.docker_types);
+            if options.docker_types {
+                layer.descriptor.annotations.remove(REWRITTEN);
+            }
         }
         let mut parts = Parts::new();
         let (mut members, mut entries, mut documents) = (Vec::new(), Vec::new(), Vec::new());
@@ -247,7 +253,11 @@ fn layer_options(options: &ImageOptions) -> LayerOptions {
 
 fn layer_of(store: &Arc<Store>, id: SnapshotId, options: &LayerOptions) -> Result<(SnapshotId, Layer), Error> {
     let layer = store.layer(&id, options)?;
-    Ok((id, Layer { descriptor: layer.descriptor, diff_id: layer.diff_id, origin: None }))
+    let mut descriptor = layer.descriptor;
+    if let Some(epoch) = options.epoch {
+        descriptor.annotations.insert(REWRITTEN.into(), epoch.to_string());
+    }
+    Ok((id, Layer { descriptor, diff_id: layer.diff_id, origin: None }))
 }
 
 /// The config's bytes and the manifest of one platform.

@@ -123,6 +123,10 @@ fn changes() {
     rig::ok(&Request { mounts, ..rig.request(&["cat", "/run/secrets/key"]) });
     // No mount point: not /proc, /dev, /sys, /etc/hosts, nor what was asked for.
     assert_eq!(rig.changes(), ["gone", "new"]);
+    // But a step of a build leaves the folders for what the kernel shows.
+    let other = Rig::new();
+    rig::ok(&Request { role: Role::Step, ..other.request(&["write", "/new", "text"]) });
+    assert_eq!(other.changes(), ["dev", "new", "proc", "sys"]);
     rig::ok(&Request { read_only: true, ..rig.request(&["pwd"]) });
     let (exit, _, err) = rig::run(&Request { read_only: true, ..rig.request(&["write", "/never", "x"]) }).unwrap();
     assert!(exit == Exit::Code(1) && err.contains("Read-only"), "{err}");

@@ -18,7 +18,7 @@ fn copy(from: &Path, to: &Path, epoch: Option<i64>) -> Vec<String> {
         }
     });
     let work = Work::start(&sink, &Steps::default(), "exporting", Vec::new());
-    let mut copy = Copy::new(epoch, &work);
+    let mut copy = Copy::new(epoch, None, &work);
     copy.tree(from, &open_top(to).unwrap(), to).unwrap();
     copy.tell_skipped(&sink);
     drop(sink);
