@@ -25,11 +25,11 @@ impl Planner<'_> {
             From::Stage(index) => Ok(Source::Root(self.stage(walk, index).await?.root.clone())),
             From::Other(name) => {
                 let platform = walk.platform.clone();
-                if let Some(source) = self.named_source(walk, &name, &platform).await? {
-                    return Ok(source);
-                }
                 if name == "scratch" {
                     return Ok(Source::Root(Root::Scratch));
+                }
+                if let Some(source) = self.named_source(walk, &name, &platform).await? {
+                    return Ok(source);
                 }
                 let reference: Reference = name.parse().map_err(|e| {
                     let message =

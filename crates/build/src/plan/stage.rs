@@ -244,12 +244,17 @@ impl<'a> Planner<'a> {
         }
         instructions.extend(stage.instructions.iter().cloned());
         // An image counts as a step, which it can be: it is fetched.
-        let image = usize::from(state.base.is_some() && self.own_base(walk, &stage)?);
-        let total = image + instructions.iter().filter(|i| makes_files(i)).count();
+        let own = self.own_base(walk, &stage)?;
+        // A named context is fetched too, but by its own name.
+        let image = usize::from(own && state.base.is_some() && !self.is_named(walk, &stage)?);
+        let made = stage.instructions.iter().filter(|i| makes_files(i)).count();
+        // Triggers count whatever they do.
+        let total = usize::from(own) + made + triggers.len();
         let label = stage.label();
         let named = |name: &String| name.eq_ignore_ascii_case(&label);
         let no_cache = self.request.no_cache || self.request.no_cache_filter.iter().any(named);
-        let alone = self.dockerfile.stages.len() == 1;
+        // Whatever an instruction is from makes for a second stage, in BuildKit's eyes.
+        let alone = self.dockerfile.stages.len() == 1 && !stage.instructions.iter().any(reads_elsewhere);
         let shown = if alone { String::new() } else { format!("{label} ") };
         let mut at = Stage { index, shown, total, at: image, triggers: triggers.len(), no_cache };
         for instruction in &instructions {
@@ -259,10 +264,15 @@ impl<'a> Planner<'a> {
         Ok(state)
     }
 
-    /// Whether a stage starts from something that is not another stage.
+    /// Whether a stage starts from something that is neither another stage nor nothing.
     fn own_base(&self, walk: &Walk, stage: &dockerfile::Stage) -> Result<bool, Error> {
         let name = walk.globals.base(&stage.base).map_err(|e| self.wrong(e))?;
-        Ok(self.dockerfile.parent(stage.index, &name).is_none())
+        Ok(name != "scratch" && self.dockerfile.parent(stage.index, &name).is_none())
+    }
+
+    fn is_named(&self, walk: &Walk, stage: &dockerfile::Stage) -> Result<bool, Error> {
+        let name = walk.globals.base(&stage.base).map_err(|e| self.wrong(e))?;
+        Ok(self.request.named_context(&name).is_some())
     }
 
     /// What a stage starts from: another stage, nothing, or an image.
@@ -272,12 +282,13 @@ impl<'a> Planner<'a> {
         if let Some(parent) = self.dockerfile.parent(stage.index, &name).map(|parent| parent.index) {
             return Ok((*self.stage(walk, parent).await?).clone());
         }
-        if let Some(state) = self.named_base(walk, &name, &platform).await? {
-            return Ok(state);
-        }
+        // No named context stands in for this one.
         if name == "scratch" {
             // Nothing is of no platform: it is for what the build is for, whatever is said here.
             return Ok(State::scratch(&walk.globals, &walk.platform));
+        }
+        if let Some(state) = self.named_base(walk, &name, &platform).await? {
+            return Ok(state);
         }
         let reference = walk.globals.image(&stage.base).map_err(|e| self.wrong(e))?;
         let image = self.image(&reference, &platform).await.map_err(|e| self.at(e, &stage.span))?;
@@ -391,4 +402,13 @@ impl State {
 fn makes_files(instruction: &Instruction) -> bool {
     use dockerfile::Keyword::{Add, Copy, Run, Workdir};
     matches!(instruction.keyword(), Add | Copy | Run | Workdir)
+}
+
+/// `--from` and `--mount`.
+fn reads_elsewhere(instruction: &Instruction) -> bool {
+    match &instruction.op {
+        dockerfile::Op::Copy(copy) => copy.from.is_some(),
+        dockerfile::Op::Run(run) => !run.mounts.is_empty(),
+        _ => false,
+    }
 }
