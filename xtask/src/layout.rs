@@ -61,7 +61,7 @@ impl Layout {
         let layer = Descriptor::new(media_type::OCI_LAYER_GZIP, digest, size);
         let manifest = RawManifest::from_manifest(&Manifest::new(config, vec![layer]));
         let mut descriptor = self.blob(manifest.media_type(), manifest.bytes())?;
-        descriptor.platform = Some(platform.spelled_out());
+        descriptor.platform = Some(platform.clone().normalized());
         Ok(descriptor)
     }
 

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use archipel_dockerfile::{
-    self as dockerfile, CheckOptions, Checked, Diagnostic, Finding, Globals, LineIndex, Outline, Parsed, Severity,
-    Stage, Subject,
+    self as dockerfile, CheckOptions, Checked, Diagnostic, Finding, Globals, LineIndex, Outline, Parsed, Phase,
+    Severity, Stage, Subject,
 };
 use archipel_oci::{ImageConfig, Platform, Reference};
 use archipel_remote::ErrorKind;
@@ -60,7 +60,9 @@ impl Engine {
             }
         };
         if !check.parsed {
-            check.findings = dockerfile::check_text(&dockerfile, &options);
+            let first = first_globals(request, &dockerfile).ok();
+            check.findings = found_first(&dockerfile, &check.errors, first.as_ref().map(|(_, g)| g), &options);
+            check.errors = located(&dockerfile, check.errors);
             return Ok(check);
         }
         match self.look(request, &dockerfile).await {
@@ -74,8 +76,13 @@ impl Engine {
                 }
                 check.findings = findings;
             }
-            Err(wrong) => check.errors.push(wrong),
+            Err(wrong) => {
+                let first = first_globals(request, &dockerfile).ok();
+                check.findings = found_first(&dockerfile, &[], first.as_ref().map(|(_, g)| g), &options);
+                check.errors.push(wrong);
+            }
         }
+        check.errors = located(&dockerfile, check.errors);
         check.warnings.extend(options.unknown());
         Ok(check)
     }
@@ -160,6 +167,24 @@ impl Engine {
     }
 }
 
+/// What is found before any stage is looked into. Without globals, or with an error in an instruction, that is only what the text
+/// says.
+fn found_first(
+    dockerfile: &dockerfile::Dockerfile,
+    errors: &[Diagnostic],
+    globals: Option<&Globals>,
+    options: &CheckOptions,
+) -> Vec<Finding> {
+    match globals.filter(|_| dockerfile::first_met(errors).is_none_or(|first| first.phase() == Phase::Whole)) {
+        Some(globals) => dockerfile::check_from(dockerfile, globals, options).findings,
+        None => dockerfile::check_text(dockerfile, errors, options),
+    }
+}
+
+fn located(dockerfile: &dockerfile::Dockerfile, errors: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    errors.into_iter().map(|wrong| dockerfile.located(wrong)).collect()
+}
+
 /// The image that a stage starts from. `None`: another stage, nothing, or files.
 fn base(request: &Request, dockerfile: &dockerfile::Dockerfile, globals: &Globals, stage: &Stage) -> Option<Reference> {
     let (base, _) = globals.expand(&stage.base).ok()?;
@@ -192,16 +217,16 @@ fn first_globals(request: &Request, dockerfile: &dockerfile::Dockerfile) -> Resu
 /// also that of a stage that the build does not need.
 pub(crate) fn tell_first(
     dockerfile: &dockerfile::Dockerfile,
-    parsed: bool,
+    wrong: &[Diagnostic],
     request: &Request,
     text: &str,
     sink: &Sink,
 ) -> Result<(), Diagnostic> {
     let options = CheckOptions::new(dockerfile, &request.build_args)?;
-    let globals = if parsed { Some(first_globals(request, dockerfile)) } else { None };
+    let globals = if wrong.is_empty() { Some(first_globals(request, dockerfile)) } else { None };
     let Checked { findings, errors } = match &globals {
         Some(Ok((_, globals))) => dockerfile::check_from(dockerfile, globals, &options),
-        _ => Checked { findings: dockerfile::check_text(dockerfile, &options), errors: Vec::new() },
+        _ => Checked { findings: dockerfile::check_text(dockerfile, wrong, &options), errors: Vec::new() },
     };
     let lines = LineIndex::new(text);
     findings.iter().for_each(|finding| warn(sink, finding.summary(&lines)));

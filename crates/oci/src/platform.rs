@@ -88,16 +88,6 @@ impl Platform {
         self
     }
 
-    /// What a config or descriptor says: as [`Platform::normalized`], but with the variant that Docker writes for arm64.
-    #[must_use]
-    pub fn spelled_out(&self) -> Self {
-        let mut platform = self.clone().normalized();
-        if platform.architecture == "arm64" && platform.variant.is_none() {
-            platform.variant = Some("v8".into());
-        }
-        platform
-    }
-
     /// How well an image for `image` runs where `self` is wanted: 0 is exact, larger is worse, `None` not at all. An arm/v7
     /// machine runs v6 and v5, an amd64/v3 one runs v2 and v1; amd64 takes 386 and arm64 takes 32-bit arm only where
     /// nothing better is there (containerd's `platforms.Only`). Windows runs what is made for its build number.
@@ -265,7 +255,6 @@ mod tests {
         ] {
             assert_eq!(p(from).to_string(), to);
         }
-        assert_eq!(p("linux/arm64").spelled_out().to_string(), "linux/arm64/v8");
     }
 
     #[test]
