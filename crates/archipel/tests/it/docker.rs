@@ -283,8 +283,7 @@ fn an_image_s_life_in_docker_s_words() {
                 "mediaType": "application/vnd.oci.image.index.v1+json",
                 "digest": "[DIGEST]",
                 "size": 491
-            },
-            "Variant": "v8"
+            }
         }
     ]
     [exit 0]
