@@ -39,7 +39,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Build(archipel_build::Error),
     /// The same, met by an instruction.
-    #[error("{source}")]
+    #[error("{}", place.told(source))]
     Placed {
         /// The instruction.
         place: Box<archipel_build::Place>,

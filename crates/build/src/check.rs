@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use archipel_dockerfile::{
-    self as dockerfile, CheckOptions, Checked, Diagnostic, Finding, Globals, LineIndex, Outline, Parsed, Severity,
-    Stage, Subject,
+    self as dockerfile, CheckOptions, Checked, Diagnostic, Finding, Globals, LineIndex, Outline, Parsed, Phase,
+    Severity, Stage, Subject,
 };
 use archipel_oci::{ImageConfig, Platform, Reference};
 use archipel_remote::ErrorKind;
@@ -60,22 +60,33 @@ impl Engine {
             }
         };
         if !check.parsed {
-            check.findings = dockerfile::check_text(&dockerfile, &options);
+            let first = first_globals(request, &dockerfile).ok();
+            check.findings = found_first(&dockerfile, &check.errors, first.as_ref().map(|(_, g)| g), &options);
+            check.errors = located(&dockerfile, check.errors);
             return Ok(check);
         }
         match self.look(request, &dockerfile).await {
-            Ok((globals, target, bases)) => {
+            Ok(around) => {
                 let ignore = tree.ignore.as_deref();
-                let subject = Subject { dockerfile: &dockerfile, globals: &globals, target, ignore, bases: &bases };
-                let Checked { findings, errors } = dockerfile::check(&subject, &options);
+                let subject = Subject { ignore, ..around.subject(&dockerfile) };
+                let first = dockerfile::check_from(&dockerfile, &around.globals, &options);
+                let Checked { findings, errors } = match around.absent(&dockerfile) {
+                    Some(absent) if first.errors.is_empty() => Checked { errors: vec![absent], ..first },
+                    _ => dockerfile::check(&subject, &options),
+                };
                 check.errors = errors;
                 if check.errors.is_empty() {
                     check.errors.extend(options.violation(&findings));
                 }
                 check.findings = findings;
             }
-            Err(wrong) => check.errors.push(wrong),
+            Err(wrong) => {
+                let first = first_globals(request, &dockerfile).ok();
+                check.findings = found_first(&dockerfile, &[], first.as_ref().map(|(_, g)| g), &options);
+                check.errors.push(wrong);
+            }
         }
+        check.errors = located(&dockerfile, check.errors);
         check.warnings.extend(options.unknown());
         Ok(check)
     }
@@ -87,11 +98,7 @@ impl Engine {
     pub async fn outline(&self, request: &Request) -> Result<Answer<Outline>, Error> {
         let (loaded, dockerfile) = self.correct(request).await?;
         let outline = match self.look(request, &dockerfile).await {
-            Ok((globals, target, bases)) => {
-                let subject =
-                    Subject { dockerfile: &dockerfile, globals: &globals, target, ignore: None, bases: &bases };
-                dockerfile::outline(&subject)
-            }
+            Ok(around) => dockerfile::outline(&around.subject(&dockerfile)),
             Err(wrong) => Err(wrong),
         };
         match outline {
@@ -116,37 +123,39 @@ impl Engine {
         if diagnostics.is_empty() { Ok((loaded, dockerfile)) } else { Err(error(loaded, diagnostics)) }
     }
 
-    /// What an examination needs to know: the global scope, the target, the configs of base images.
-    async fn look(
-        &self,
-        request: &Request,
-        dockerfile: &dockerfile::Dockerfile,
-    ) -> Result<(Globals, Option<usize>, HashMap<usize, ImageConfig>), Diagnostic> {
+    async fn look(&self, request: &Request, dockerfile: &dockerfile::Dockerfile) -> Result<Around, Diagnostic> {
         let (platform, globals) = first_globals(request, dockerfile)?;
         let target = match request.target.as_deref() {
             Some(name) => Some(dockerfile.target(Some(name))?.index),
             None => None,
         };
-        let bases = self.bases(request, dockerfile, &globals, &platform).await;
-        Ok((globals, target, bases))
+        let mut around = Around { globals, target, bases: HashMap::new(), absent: Vec::new() };
+        self.bases(request, dockerfile, &platform, &mut around).await;
+        Ok(around)
     }
 
-    /// The configs of the images that stages start from, as far as they can be had: what cannot be is left out, for a check
-    /// should not need a network.
+    /// The configs of the images that stages start from, as far as they can be had: what cannot be asked for is left out, for a
+    /// check should not need a network.
     async fn bases(
         &self,
         request: &Request,
         dockerfile: &dockerfile::Dockerfile,
-        globals: &Globals,
         target: &Platform,
-    ) -> HashMap<usize, ImageConfig> {
-        let mut bases = HashMap::new();
+        around: &mut Around,
+    ) {
         for stage in &dockerfile.stages {
-            let Some(reference) = base(request, dockerfile, globals, stage) else { continue };
-            let platform = stage.platform.as_ref().and_then(|word| globals.expand(word).ok());
+            let Some(reference) = base(request, dockerfile, &around.globals, stage) else { continue };
+            let platform = stage.platform.as_ref().and_then(|word| around.globals.expand(word).ok());
             let platform = platform.and_then(|(text, _)| text.parse::<Platform>().ok()).map(Platform::normalized);
             match self.base_image(&reference, platform.as_ref().unwrap_or(target), request.pull).await {
-                Ok(image) => drop(bases.insert(stage.index, image.config.clone())),
+                Ok(image) => drop(around.bases.insert(stage.index, image.config.clone())),
+                Err(error) if is_absent(&error) => {
+                    let (name, _) = around.globals.expand(&stage.base).unwrap_or_default();
+                    let meant =
+                        dockerfile.meant(&name).map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
+                    let message = format!("{name}: failed to resolve source metadata for {reference}: {error}{meant}");
+                    around.absent.push((stage.index, Diagnostic::error("no-image", message, stage.span.clone())));
+                }
                 Err(error) => {
                     tracing::debug!(%reference, %error, "a base image is not looked at");
                     // Nobody wants to wait for as many timeouts as there are stages.
@@ -156,8 +165,61 @@ impl Engine {
                 }
             }
         }
-        bases
     }
+}
+
+/// What an examination needs to know besides the Dockerfile.
+struct Around {
+    globals: Globals,
+    target: Option<usize>,
+    /// The configs of base images, by stage.
+    bases: HashMap<usize, ImageConfig>,
+    /// The stages whose base images are nowhere.
+    absent: Vec<(usize, Diagnostic)>,
+}
+
+impl Around {
+    fn subject<'a>(&'a self, dockerfile: &'a dockerfile::Dockerfile) -> Subject<'a> {
+        Subject { dockerfile, globals: &self.globals, target: self.target, ignore: None, bases: &self.bases }
+    }
+
+    /// That the base image of a stage is nowhere which the target needs, or any if there is no target.
+    fn absent(&self, dockerfile: &dockerfile::Dockerfile) -> Option<Diagnostic> {
+        let base = |stage: &Stage| Ok(Some(self.globals.expand(&stage.base)?.0));
+        let reached = self.target.map(|target| dockerfile.reachable(target, &mut { base }));
+        let needed = |index: &usize| match &reached {
+            Some(reached) => reached.as_ref().is_ok_and(|reached| reached.contains(index)),
+            None => true,
+        };
+        self.absent.iter().find(|(index, _)| needed(index)).map(|(_, wrong)| wrong.clone())
+    }
+}
+
+/// Whether there is no such image, or none for the platform, and not only nobody who could be asked.
+fn is_absent(error: &Error) -> bool {
+    match error {
+        Error::NoPlatform(_) => true,
+        Error::Remote(error) => error.is_not_found(),
+        _ => false,
+    }
+}
+
+/// What is found before any stage is looked into. Without globals, or with an error in an instruction, that is only what the text
+/// says.
+fn found_first(
+    dockerfile: &dockerfile::Dockerfile,
+    errors: &[Diagnostic],
+    globals: Option<&Globals>,
+    options: &CheckOptions,
+) -> Vec<Finding> {
+    match globals.filter(|_| dockerfile::first_met(errors).is_none_or(|first| first.phase() == Phase::Whole)) {
+        Some(globals) => dockerfile::check_from(dockerfile, globals, options).findings,
+        None => dockerfile::check_text(dockerfile, errors, options),
+    }
+}
+
+fn located(dockerfile: &dockerfile::Dockerfile, errors: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    errors.into_iter().map(|wrong| dockerfile.located(wrong)).collect()
 }
 
 /// The image that a stage starts from. `None`: another stage, nothing, or files.
@@ -192,16 +254,16 @@ fn first_globals(request: &Request, dockerfile: &dockerfile::Dockerfile) -> Resu
 /// also that of a stage that the build does not need.
 pub(crate) fn tell_first(
     dockerfile: &dockerfile::Dockerfile,
-    parsed: bool,
+    wrong: &[Diagnostic],
     request: &Request,
     text: &str,
     sink: &Sink,
 ) -> Result<(), Diagnostic> {
     let options = CheckOptions::new(dockerfile, &request.build_args)?;
-    let globals = if parsed { Some(first_globals(request, dockerfile)) } else { None };
+    let globals = if wrong.is_empty() { Some(first_globals(request, dockerfile)) } else { None };
     let Checked { findings, errors } = match &globals {
         Some(Ok((_, globals))) => dockerfile::check_from(dockerfile, globals, &options),
-        _ => Checked { findings: dockerfile::check_text(dockerfile, &options), errors: Vec::new() },
+        _ => Checked { findings: dockerfile::check_text(dockerfile, wrong, &options), errors: Vec::new() },
     };
     let lines = LineIndex::new(text);
     findings.iter().for_each(|finding| warn(sink, finding.summary(&lines)));

@@ -17,7 +17,7 @@ pub enum Error {
         diagnostics: Vec<Diagnostic>,
     },
     /// What an instruction asks for cannot be had.
-    #[error("{source}")]
+    #[error("{}", place.told(source))]
     At {
         /// The instruction.
         place: Box<Place>,
@@ -95,6 +95,20 @@ pub struct Place {
     pub text: String,
     /// The instruction's bytes in it.
     pub span: std::ops::Range<usize>,
+    /// A name near to one in it that stands for nothing.
+    pub meant: Option<String>,
+}
+
+impl Place {
+    /// What happened there in words, with the name that may have been meant on the first line.
+    #[must_use]
+    pub fn told(&self, what: &impl std::fmt::Display) -> String {
+        let text = what.to_string();
+        let Some(meant) = &self.meant else { return text };
+        let end = text.find('\n').unwrap_or(text.len());
+        let (first, rest) = text.split_at(end);
+        format!("{first} (did you mean {meant}?){rest}")
+    }
 }
 
 fn list(platforms: &[Platform]) -> String {

@@ -24,6 +24,8 @@ pub struct Diagnostic {
     pub message: String,
     /// Where in the text.
     pub span: Span,
+    /// The instruction that it is in, all its lines, if it is in one.
+    pub instruction: Option<Box<Span>>,
     /// Further places that have to do with it.
     pub labels: Vec<Label>,
     /// What to do.
@@ -43,7 +45,15 @@ impl Diagnostic {
     /// Something that is wrong.
     #[must_use]
     pub fn error(code: &'static str, message: impl Into<String>, span: Span) -> Self {
-        Self { severity: Severity::Error, code, message: message.into(), span, labels: Vec::new(), help: None }
+        Self {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            span,
+            instruction: None,
+            labels: Vec::new(),
+            help: None,
+        }
     }
 
     pub(crate) fn warning(code: &'static str, message: impl Into<String>, span: Span) -> Self {
@@ -55,6 +65,18 @@ impl Diagnostic {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// The same as a part of an instruction.
+    pub(crate) fn within(mut self, instruction: &Span) -> Self {
+        self.instruction.get_or_insert_with(|| Box::new(instruction.clone()));
+        self
+    }
+
+    /// The lines that it is told of: BuildKit tells of a whole instruction.
+    #[must_use]
+    pub fn lines(&self) -> &Span {
+        self.instruction.as_deref().unwrap_or(&self.span)
     }
 
     pub(crate) fn label(mut self, span: Span, text: impl Into<String>) -> Self {

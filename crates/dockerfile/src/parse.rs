@@ -47,7 +47,7 @@ pub fn parse_trigger(text: &str, at: &Span) -> Result<Instruction, Diagnostic> {
     parser.text(text);
     let place = |wrong: Diagnostic| {
         let message = format!("the base image's trigger `ONBUILD {}`: {}", first_line(text), wrong.message);
-        Diagnostic { message, span: at.clone(), labels: Vec::new(), ..wrong }
+        Diagnostic { message, span: at.clone(), instruction: None, labels: Vec::new(), ..wrong }
     };
     if let Some(wrong) = parser.parsed.diagnostics.into_iter().find(|d| d.severity == Severity::Error) {
         return Err(place(wrong));
@@ -140,6 +140,7 @@ impl Parser {
     fn instruction<'t>(&mut self, first: &'t str, at: usize, lines: &mut Lines<'t>, comments: &[String]) {
         let escape = self.parsed.dockerfile.directives.escape;
         let mut line = lines.join(at, first, escape);
+        let before = self.parsed.diagnostics.len();
         let piece = line.all().trim();
         let mut heredocs = if takes_heredocs(piece, escape) { Heredoc::announced(&line.text) } else { Vec::new() };
         let mut read = 0;
@@ -148,9 +149,8 @@ impl Parser {
                 let message = format!("unterminated heredoc: no line is {:?}", heredoc.name);
                 let help =
                     format!("write a line that is {:?} and nothing else at the end of the document", heredoc.name);
-                self.parsed
-                    .diagnostics
-                    .push(Diagnostic::error("unterminated-heredoc", message, piece.span()).help(help));
+                let wrong = Diagnostic::error("unterminated-heredoc", message, piece.span()).help(help);
+                self.parsed.diagnostics.push(wrong.within(&(line.span.start..lines.at())));
                 break;
             }
             read += 1;
@@ -165,6 +165,9 @@ impl Parser {
         let found = &mut self.parsed.diagnostics;
         let statement = statement(piece, &heredocs, comments, escape, found);
         self.begun |= keyword(piece) == Some(Keyword::From);
+        for wrong in self.parsed.diagnostics.iter_mut().skip(before) {
+            wrong.instruction = Some(Box::new(line.span.clone()));
+        }
         match statement {
             Some(Statement::From(stage)) => self.stage(*stage, &line),
             Some(Statement::Instruction(instruction)) => self.place(*instruction, line),
@@ -192,7 +195,7 @@ impl Parser {
             None if self.begun => {}
             None => {
                 let message = format!("no build stage in current context: {} before FROM", instruction.keyword());
-                let wrong = Diagnostic::error("no-stage", message, instruction.name.span);
+                let wrong = Diagnostic::error("no-stage", message, instruction.name.span).within(&instruction.span);
                 self.parsed.diagnostics.push(wrong.help("only ARG can stand before the first FROM"));
             }
         }

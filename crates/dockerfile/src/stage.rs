@@ -7,6 +7,7 @@ use crate::diagnostic::Diagnostic;
 use crate::directive::Directives;
 use crate::instruction::{Instruction, MountFlag, Op, Word};
 use crate::line::continuation;
+use crate::nearest::similar;
 use crate::span::{Span, Spanned};
 
 /// A Dockerfile.
@@ -48,6 +49,9 @@ pub struct Stage {
     /// What follows.
     pub instructions: Vec<Instruction>,
 }
+
+/// Images that are often misspelt (BuildKit's list).
+const COMMON_IMAGES: [&str; 7] = ["alpine", "busybox", "centos", "debian", "golang", "ubuntu", "fedora"];
 
 /// The code of a source that comes too late.
 const LATER: &str = "stage-defined-later";
@@ -91,6 +95,19 @@ impl Dockerfile {
         })
     }
 
+    /// What may have been meant by the name of an image that there is not: a stage, or an image that many builds start from.
+    #[must_use]
+    pub fn meant(&self, name: &str) -> Option<String> {
+        let labels = self.stages.iter().map(Stage::label);
+        let images = COMMON_IMAGES.iter().flat_map(|image| [(*image).to_owned(), format!("{image}:latest")]);
+        let known: Vec<String> = labels.chain(images).collect();
+        // That something of exactly this name cannot be had is no misspelling.
+        if known.iter().any(|known| known == name) {
+            return None;
+        }
+        similar(name, known.iter().map(String::as_str)).map(str::to_owned)
+    }
+
     /// The stage that a FROM with this base (expanded) means: the last one of that name before it. Other than elsewhere, the base
     /// must be in lower case, as with docker. `None`: an image, a named context or `scratch`.
     #[must_use]
@@ -122,6 +139,21 @@ impl Dockerfile {
         };
         let wrong = Diagnostic::error(LATER, message, span.clone());
         Err(wrong.label(self.stages[index].span.clone(), "it is defined here").help("move that stage up"))
+    }
+
+    /// The same with the instruction that an error is in, for who tells of whole instructions.
+    #[must_use]
+    pub fn located(&self, wrong: Diagnostic) -> Diagnostic {
+        let of = |stage: &Stage| {
+            std::iter::once(stage.span.clone())
+                .chain(stage.instructions.iter().map(|i| i.span.clone()))
+                .collect::<Vec<_>>()
+        };
+        let spans = self.globals.iter().map(|i| i.span.clone()).chain(self.stages.iter().flat_map(of));
+        match spans.into_iter().find(|span| span.contains(&wrong.span.start) && wrong.span.end <= span.end) {
+            Some(span) => wrong.within(&span),
+            None => wrong,
+        }
     }
 
     /// The stage with a number. `None`: it is no number.
@@ -248,4 +280,26 @@ fn print(comments: &[String], source: &str, escape: char, f: &mut fmt::Formatter
     // An escape character at the end of an instruction that was not one for a continuation would be one now. It can only have
     // stood there before a continuation with nothing to continue with, at the end of the text; so that comes here too.
     writeln!(f, "{}", if continuation(source, escape).1 { format!(" {escape}\n") } else { String::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::parse;
+
+    #[test]
+    fn what_may_have_been_meant() {
+        let dockerfile = parse("FROM scratch AS Buildr\nFROM busybox\nFROM scratch AS gem").dockerfile;
+        for (name, meant) in [
+            ("builder", Some("buildr")),
+            ("debain", Some("debian")),
+            ("alpine:lates", Some("alpine:latest")),
+            ("gen", Some("gem")),
+            ("buildr", None),
+            ("busybox", None),
+            ("stage-2", Some("stage-1")),
+            ("example.com/app", None),
+        ] {
+            assert_eq!(dockerfile.meant(name).as_deref(), meant, "{name}");
+        }
+    }
 }

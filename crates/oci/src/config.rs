@@ -199,6 +199,19 @@ impl ImageConfig {
         .normalized()
     }
 
+    /// Says that it is for a platform that was asked for, whatever its base was for. What that leaves open stays as it is.
+    pub fn set_target(&mut self, platform: &Platform) {
+        let mut target = platform.clone();
+        if self.os == target.os && self.architecture == target.architecture {
+            target.variant = target.variant.or(self.variant.take());
+            target.os_version = target.os_version.or(self.os_version.take());
+        }
+        if target.os_features.is_empty() {
+            target.os_features = std::mem::take(&mut self.os_features);
+        }
+        self.set_platform(&target);
+    }
+
     /// Says which platform it is for.
     pub fn set_platform(&mut self, platform: &Platform) {
         let platform = platform.clone().normalized();
@@ -219,6 +232,26 @@ impl ImageConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_asked_for_counts() {
+        let base = |platform: &str| ImageConfig::empty(&platform.parse().unwrap());
+        for (from, target, expected) in [
+            ("linux/arm64", "linux/amd64", "linux/amd64"),
+            ("linux/arm/v6", "linux/arm64", "linux/arm64"),
+            ("linux/amd64/v3", "linux/amd64", "linux/amd64/v3"),
+            ("linux/arm/v6", "linux/arm/v7", "linux/arm/v7"),
+            ("windows(10.0.1)/amd64", "windows/amd64", "windows(10.0.1)/amd64"),
+            ("windows(10.0.1)/amd64", "linux/amd64", "linux/amd64"),
+        ] {
+            let mut config = base(from);
+            config.set_target(&target.parse().unwrap());
+            assert_eq!(config.platform().to_string(), expected, "{from} for {target}");
+        }
+        let mut spelled = ImageConfig { variant: Some("v8".into()), ..base("linux/arm64") };
+        spelled.set_target(&Platform::new("linux", "arm64", None));
+        assert_eq!(spelled.variant, None);
+    }
 
     #[test]
     fn nothing_of_a_base_is_lost() {

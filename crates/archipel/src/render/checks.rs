@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use archipel_build::{Check, Event, Sink};
-use archipel_dockerfile::{Diagnostic, LineIndex, Outline, OutlineNeed, Span, Stage, masked};
+use archipel_dockerfile::{Diagnostic, LineIndex, Outline, OutlineNeed, Phase, Span, Stage, first_met, masked};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
@@ -16,19 +16,6 @@ use super::table;
 
 /// How many lines an excerpt has besides its first.
 const CONTEXT: usize = 4;
-
-/// What BuildKit finds in a text before it looks at any instruction, and what it finds after all of them.
-const OF_THE_TEXT: [&str; 8] = [
-    "duplicate-directive",
-    "invalid-escape",
-    "json-not-strings",
-    "line-too-long",
-    "missing-equals",
-    "missing-value-of-pair",
-    "no-instructions",
-    "unterminated-heredoc",
-];
-const OF_THE_WHOLE: [&str; 4] = ["circular-dependency", "invalid-stage-index", "no-stages", "variable-in-copy-from"];
 
 /// The result of checks, for people. Errors are not in it: they are told as all errors are.
 pub(crate) fn check(check: &Check) -> String {
@@ -68,7 +55,7 @@ pub(crate) fn check_json(check: &Check) -> Value {
     let source = json!({ "filename": file, "data": encoded(&check.text), "language": "Dockerfile" });
     let error = told(&check.errors, check.parsed).map(|error| {
         let message = parse_error(&check.errors, &check.text, check.parsed);
-        json!({ "message": message.unwrap_or_else(|| error.message.clone()), "location": location(&lines, &error.span) })
+        json!({ "message": message.unwrap_or_else(|| error.message.clone()), "location": location(&lines, error.lines()) })
     });
     object([
         // Go writes an empty list as `null`.
@@ -78,26 +65,16 @@ pub(crate) fn check_json(check: &Check) -> Value {
     ])
 }
 
-/// What BuildKit comes to first: the text as a whole, instructions, what they make together.
-fn stage(error: &Diagnostic, parsed: bool) -> u8 {
-    match error.code {
-        _ if parsed => 2,
-        code if OF_THE_TEXT.contains(&code) => 0,
-        code if OF_THE_WHOLE.contains(&code) => 2,
-        _ => 1,
-    }
-}
-
-/// The one error that BuildKit tells.
+/// The one error that BuildKit tells: those of a text that could be parsed come in the order of their stages.
 fn told(errors: &[Diagnostic], parsed: bool) -> Option<&Diagnostic> {
-    errors.iter().min_by_key(|error| stage(error, parsed))
+    if parsed { errors.first() } else { first_met(errors) }
 }
 
 /// BuildKit's words for that error if it is one of an instruction that cannot be read.
 pub(super) fn parse_error(errors: &[Diagnostic], text: &str, parsed: bool) -> Option<String> {
-    let error = told(errors, parsed).filter(|error| stage(error, parsed) == 1 && error.code != "no-stage")?;
-    let line = LineIndex::new(text).line(error.span.start);
-    Some(format!("dockerfile parse error on line {line}: {}", error.message))
+    let error = told(errors, parsed).filter(|error| !parsed && error.phase() == Phase::Instruction)?;
+    let line = LineIndex::new(text).line(error.lines().start);
+    Some(format!("dockerfile parse error on line {line}: {}", error.message)).filter(|_| error.code != "no-stage")
 }
 
 /// The lines of a finding with some around them. The logins in them stay out of logs.

@@ -64,8 +64,8 @@ pub(crate) fn render(error: &Error, colours: bool) -> String {
             }
             last_words(tail) + &renderer.render(&[helped(group, hint.as_deref())]) + "\n"
         }
-        Error::Placed { place, source } => {
-            let group = Group::with_title(Level::ERROR.primary_title(source.to_string()));
+        Error::Placed { place, .. } => {
+            let group = Group::with_title(Level::ERROR.primary_title(error.to_string()));
             let group = group.element(marked(&place.name, &place.text, &place.span, None));
             renderer.render(&[helped(group, hint.as_deref())]) + "\n"
         }

@@ -82,7 +82,7 @@ impl Executor {
     pub(super) fn step_failed(&self, id: NodeId, reason: String, tail: String) -> Error {
         let node = self.node(id);
         let (name, text) = self.dockerfile.clone();
-        let place = (!node.span.is_empty()).then(|| Place { name, text, span: node.span.clone() });
+        let place = (!node.span.is_empty()).then(|| Place { name, text, span: node.span.clone(), meant: None });
         let platform = node.platforms.first().cloned().unwrap_or_else(archipel_oci::Platform::host);
         Error::Step(Box::new(StepFailure { step: node.name.clone(), platform, reason, tail, place }))
     }

@@ -36,7 +36,7 @@ impl Planner<'_> {
                         format!("--from={name} is neither a stage nor an image: invalid reference format: {e}");
                     self.error("invalid-reference", message, span)
                 })?;
-                let image = self.image(&reference, &platform).await.map_err(|e| self.at(e, span))?;
+                let image = self.image(&reference, &platform).await.map_err(|e| self.no_image(e, &name, span))?;
                 Ok(Source::Root(Root::Image(image)))
             }
         }

@@ -112,7 +112,7 @@ impl<'a> Planner<'a> {
         let (mut errors, warnings): (Vec<_>, Vec<_>) =
             parsed.diagnostics.into_iter().partition(|d| d.severity == Severity::Error);
         warnings.iter().for_each(|warning| warn(sink, warning.message.clone()));
-        let told = check::tell_first(&planner.dockerfile, errors.is_empty(), request, &loaded.text, sink);
+        let told = check::tell_first(&planner.dockerfile, &errors, request, &loaded.text, sink);
         errors.extend(told.err());
         if errors.is_empty() { Ok(planner) } else { Err(planner.wrong_all(errors)) }
     }
@@ -165,23 +165,12 @@ impl<'a> Planner<'a> {
 
     fn result(&self, platform: Platform, state: &State) -> StageResult {
         let mut config = state.config.clone();
-        let mut said = config.platform();
-        // An image is for what was asked for by name, whatever it is built on. What that leaves open the base may say.
-        if !self.request.platforms.is_empty() {
-            let other = (&said.os, &said.architecture) != (&platform.os, &platform.architecture);
-            said = Platform {
-                variant: platform.variant.clone().or(said.variant.filter(|_| !other)),
-                os_version: platform.os_version.clone().or(said.os_version.filter(|_| !other)),
-                os_features: if platform.os_features.is_empty() {
-                    said.os_features
-                } else {
-                    platform.os_features.clone()
-                },
-                ..platform.clone()
-            };
-        }
-        config.set_platform(&said);
         config.config.labels.extend(self.request.labels.iter().cloned());
+        // An image is for what was asked for by name, whatever it is built on.
+        match self.request.platforms.is_empty() {
+            true => config.set_platform(&config.platform()),
+            false => config.set_target(&platform),
+        }
         StageResult {
             how: self.how(&state.root),
             platform,
@@ -291,7 +280,7 @@ impl<'a> Planner<'a> {
             return Ok(state);
         }
         let reference = walk.globals.image(&stage.base).map_err(|e| self.wrong(e))?;
-        let image = self.image(&reference, &platform).await.map_err(|e| self.at(e, &stage.span))?;
+        let image = self.image(&reference, &platform).await.map_err(|e| self.no_image(e, &name, &stage.span))?;
         Ok(State::of_image(&walk.globals, image))
     }
 
@@ -339,13 +328,14 @@ impl<'a> Planner<'a> {
         self.wrong(Diagnostic::error(code, message, span.clone()))
     }
 
-    /// An error with the place of the instruction that met it.
-    pub(super) fn at(&self, error: Error, span: &dockerfile::Span) -> Error {
+    /// The error of an image that an instruction names and that cannot be had. It may be a stage's name misspelt.
+    pub(super) fn no_image(&self, error: Error, name: &str, span: &dockerfile::Span) -> Error {
         if matches!(error, Error::Interrupted) || span.is_empty() {
             return error;
         }
-        let (name, text) = (self.loaded.name.clone(), self.loaded.text.clone());
-        Error::At { place: Box::new(Place { name, text, span: span.clone() }), source: Box::new(error) }
+        let meant = self.dockerfile.meant(name);
+        let place = Place { name: self.loaded.name.clone(), text: self.loaded.text.clone(), span: span.clone(), meant };
+        Error::At { place: Box::new(place), source: Box::new(error) }
     }
 
     pub(super) fn wrong(&self, diagnostic: Diagnostic) -> Error {

@@ -47,7 +47,7 @@ impl Report<'_> {
                     self.add(&WORKDIR_RELATIVE_PATH, span, comments, message);
                 }
             }
-            Op::Env(pairs) | Op::Label(pairs) if pairs.iter().any(|pair| pair.legacy) => {
+            Op::Env(pairs) | Op::Label(pairs) if visit.step.is_ok() && pairs.iter().any(|pair| pair.legacy) => {
                 let message =
                     format!("\"{name} key=value\" should be used instead of legacy \"{name} key value\" format");
                 self.add(&LEGACY_KEY_VALUE_FORMAT, span, comments, message);

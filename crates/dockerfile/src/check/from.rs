@@ -19,29 +19,32 @@ impl Report<'_> {
     pub(super) fn from(&mut self, subject: &Subject<'_>) {
         self.default_bases(subject);
         let reached = walk::stages(subject).unwrap_or_default();
+        // Bases that are no names of images are met only after all FROMs are expanded.
+        let mut unnamed = Vec::new();
         for stage in &subject.dockerfile.stages {
-            let Some(base) = self.expanded(subject, stage, &stage.base) else { continue };
-            if subject.dockerfile.parent(stage.index, &base.text).is_none()
-                && let Err(wrong) = subject.globals.image(&stage.base)
-            {
-                self.wrong(wrong);
-            }
-            let platform = self.platform(subject, stage);
-            if reached.contains(&stage.index) {
-                self.base_platform(subject, stage, &base.text, platform);
+            match self.stage(subject, stage, reached.contains(&stage.index)) {
+                Ok(wrong) => unnamed.extend(wrong),
+                Err(wrong) => return self.checked.errors.push(wrong),
             }
         }
+        self.checked.errors.extend(unnamed);
+    }
+
+    /// What is wrong with the name of the stage's base is told, what is wrong before that ends it.
+    fn stage(&mut self, subject: &Subject<'_>, stage: &Stage, reached: bool) -> Result<Option<Diagnostic>, Diagnostic> {
+        let base = self.expanded(subject, stage, &stage.base)?;
+        subject.globals.base(&stage.base)?;
+        let platform = self.platform(subject, stage)?;
+        if reached {
+            self.base_platform(subject, stage, &base.text, platform);
+        }
+        let image = subject.dockerfile.parent(stage.index, &base.text).is_none();
+        Ok(if image { subject.globals.image(&stage.base).err() } else { None })
     }
 
     /// Expands a word of FROM, and says which of its variables nobody defined.
-    fn expanded(&mut self, subject: &Subject<'_>, stage: &Stage, word: &Word) -> Option<Expansion> {
-        let found = match subject.globals.expansion(word) {
-            Ok(found) => found,
-            Err(wrong) => {
-                self.wrong(wrong);
-                return None;
-            }
-        };
+    fn expanded(&mut self, subject: &Subject<'_>, stage: &Stage, word: &Word) -> Result<Expansion, Diagnostic> {
+        let found = subject.globals.expansion(word)?;
         let declared = subject.dockerfile.globals.iter().filter_map(|instruction| match &instruction.op {
             Op::Arg(args) => Some(args),
             _ => None,
@@ -55,11 +58,11 @@ impl Report<'_> {
             self.add(&UNDEFINED_ARG_IN_FROM, &stage.span, &stage.comments, message);
         }
         self.unportable_in_from(subject, stage, &found.used);
-        Some(found)
+        Ok(found)
     }
 
-    fn platform(&mut self, subject: &Subject<'_>, stage: &Stage) -> Option<Platform> {
-        let word = stage.platform.as_ref()?;
+    fn platform(&mut self, subject: &Subject<'_>, stage: &Stage) -> Result<Option<Platform>, Diagnostic> {
+        let Some(word) = &stage.platform else { return Ok(None) };
         let found = self.expanded(subject, stage, word)?;
         let (span, comments) = (&stage.span, &stage.comments);
         // Where another variable is in it as well, it may be there for a reason.
@@ -73,20 +76,14 @@ impl Report<'_> {
             );
             self.add(&REDUNDANT_TARGET_PLATFORM, span, comments, message);
         }
-        let platform = match subject.globals.platform(word) {
-            Ok(platform) => platform,
-            Err(wrong) => {
-                self.wrong(wrong);
-                return None;
-            }
-        };
+        let platform = subject.globals.platform(word)?;
         let label = stage.name.as_ref().map(|name| name.value.to_lowercase()).unwrap_or_default();
         let told = label.contains(&platform.os) || label.contains(&platform.architecture);
         if found.used.is_empty() && found.missing.is_empty() && !told {
             let message = format!("FROM --platform flag should not use constant value {:?}", found.text);
             self.add(&FROM_PLATFORM_FLAG_CONST_DISALLOWED, span, comments, message);
         }
-        Some(platform)
+        Ok(Some(platform))
     }
 
     fn base_platform(&mut self, subject: &Subject<'_>, stage: &Stage, base: &str, platform: Option<Platform>) {
@@ -117,9 +114,5 @@ impl Report<'_> {
                 self.add(&INVALID_DEFAULT_ARG_IN_FROM, &stage.span, &[], message);
             }
         }
-    }
-
-    fn wrong(&mut self, error: Diagnostic) {
-        self.checked.errors.push(error);
     }
 }

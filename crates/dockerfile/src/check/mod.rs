@@ -23,12 +23,16 @@ use archipel_oci::ImageConfig;
 
 use crate::diagnostic::Diagnostic;
 use crate::ignore::IgnoreFile;
+use crate::phase::{Phase, first_met};
 use crate::scope::Globals;
 use crate::span::{LineIndex, Span};
 use crate::stage::Dockerfile;
 
 pub use options::CheckOptions;
 pub use outline::{Outline, OutlineArg, OutlineNeed, outline};
+use rule::{
+    FROM_AS_CASING, INVALID_DEFINITION_DESCRIPTION, MAINTAINER_DEPRECATED, NO_EMPTY_CONTINUATION, STAGE_NAME_CASING,
+};
 pub use rule::{RULES, Rule};
 
 /// What a rule has to say. Plain data.
@@ -75,12 +79,25 @@ pub struct Checked {
     pub errors: Vec<Diagnostic>,
 }
 
-/// Checks what can be checked without a build, also of a text that has errors.
+/// What is found while a text is parsed, at each instruction.
+const WHILE_PARSING: [&Rule; 4] =
+    [&STAGE_NAME_CASING, &FROM_AS_CASING, &MAINTAINER_DEPRECATED, &INVALID_DEFINITION_DESCRIPTION];
+
+/// Checks what can be checked without a build, also of a text that was parsed with errors. As in BuildKit, the first of those
+/// ends it.
 #[must_use]
-pub fn check_text(dockerfile: &Dockerfile, options: &CheckOptions) -> Vec<Finding> {
+pub fn check_text(dockerfile: &Dockerfile, errors: &[Diagnostic], options: &CheckOptions) -> Vec<Finding> {
     let mut report = Report { options, checked: Checked::default() };
     report.text(dockerfile);
-    report.finish().findings
+    let mut findings = report.finish().findings;
+    match first_met(errors).map(|first| (first.phase(), first.lines().start)) {
+        Some((Phase::Text, _)) => findings.clear(),
+        Some((Phase::Instruction, end)) => findings.retain(|found| {
+            *found.rule == NO_EMPTY_CONTINUATION || (WHILE_PARSING.contains(&found.rule) && found.span.start < end)
+        }),
+        Some((Phase::Whole, _)) | None => {}
+    }
+    findings
 }
 
 /// Checks what can be checked before any stage is looked into: the text, and what becomes of FROM. The errors are those of FROM.
@@ -92,22 +109,25 @@ pub fn check_from(dockerfile: &Dockerfile, globals: &Globals, options: &CheckOpt
     report.finish()
 }
 
-/// Checks everything.
+/// Checks everything, up to the first error: so far docker tells of it too.
 #[must_use]
 pub fn check(subject: &Subject<'_>, options: &CheckOptions) -> Checked {
     let mut report = Report { options, checked: Checked::default() };
     report.before_stages(subject);
     match walk::stages(subject) {
+        Ok(_) if !report.checked.errors.is_empty() => {}
         Ok(stages) => {
             let mut seen = command::Seen::default();
             let unread = walk::walk(subject, &stages, &mut |visit| {
+                if report.checked.errors.is_empty() {
+                    report.variables(visit);
+                    report.commands(visit, &mut seen);
+                    report.ports(visit);
+                    report.copies(visit, subject.ignore);
+                }
                 if let (Err(wrong), true) = (visit.step, visit.before.known) {
                     report.checked.errors.push(wrong.clone());
                 }
-                report.variables(visit);
-                report.commands(visit, &mut seen);
-                report.ports(visit);
-                report.copies(visit, subject.ignore);
             });
             report.checked.errors.extend(unread);
         }

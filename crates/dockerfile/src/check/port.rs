@@ -3,6 +3,7 @@
 use super::Report;
 use super::rule::{EXPOSE_INVALID_FORMAT, EXPOSE_PROTO_CASING};
 use super::walk::Visit;
+use crate::expand::port;
 use crate::instruction::Op;
 
 impl Report<'_> {
@@ -10,7 +11,9 @@ impl Report<'_> {
         let instruction = visit.instruction;
         let Op::Expose(words) = &instruction.op else { return };
         let (span, comments) = (&instruction.span, instruction.comments.as_slice());
-        for port in words.iter().filter_map(|word| visit.scope.peek(word).ok()).flat_map(|found| found.words) {
+        let ports = words.iter().filter_map(|word| visit.scope.peek(word).ok()).flat_map(|found| found.words);
+        // One without a number or with an unknown protocol ends it before anything is said of it.
+        for port in ports.take_while(|port| port::protocol(port).is_ok()) {
             let last = port.rsplit(':').next().unwrap_or_default();
             if last.split_once('/').is_some_and(|(_, protocol)| protocol.contains(char::is_uppercase)) {
                 let message = format!("Defined protocol '{port}' in EXPOSE instruction should be lowercase");

@@ -430,20 +430,19 @@ fn what_will_fail() {
         let checked = with(text, &Around::default(), check);
         checked.errors.iter().map(|error| error.message.clone()).collect::<Vec<_>>()
     };
+    // The first FROM that comes to nothing ends it; what is no image's name is told after all of them.
     assert_eq!(
-        errors("FROM --platform=$X scratch\nFROM a$Y:\n"),
-        [
-            "empty platform value from expression $X",
-            "failed to parse stage name \"a:\": invalid reference format: `a:` is not an image reference: the tag after \
-             `:` is empty",
-        ]
+        errors("FROM a$Y:\nFROM --platform=$X scratch\nFROM $none"),
+        ["empty platform value from expression $X"]
     );
+    assert_eq!(errors("FROM $none\nFROM Foo"), ["base name ($none) should not be blank"]);
     assert_eq!(
-        errors("FROM Foo\nFROM h.io/B/c\nFROM $none"),
+        errors("FROM Foo\nFROM h.io/B/c\nFROM a$Y:"),
         [
             "failed to parse stage name \"Foo\": invalid reference format: repository name (library/Foo) must be lowercase",
             "failed to parse stage name \"h.io/B/c\": invalid reference format: repository name (B/c) must be lowercase",
-            "base name ($none) should not be blank",
+            "failed to parse stage name \"a:\": invalid reference format: `a:` is not an image reference: the tag after \
+             `:` is empty",
         ]
     );
     assert_eq!(
@@ -457,8 +456,24 @@ fn what_will_fail() {
              component must match \"^[A-Za-z0-9_.-]+$\": invalid argument (did you mean MY_ARCH?)"]
     );
     assert_eq!(errors("FROM scratch\nEXPOSE x"), ["invalid containerPort: x"]);
+    assert_eq!(errors("FROM scratch\nVOLUME $x"), [crate::instruction::EMPTY_VOLUME]);
     // The base image may define it.
     assert!(errors("FROM a\nENV x=${y:?no}").is_empty());
+}
+
+#[test]
+fn the_first_error_ends_it() {
+    let names = |text: &str| {
+        let found = findings(text, &Around::default());
+        found
+            .iter()
+            .map(|finding| finding.split_once(':').map(|(rule, _)| rule.to_owned()).unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names("FROM scratch\nENV a b\nSTOPSIGNAL x\nENV c d\nFROM scratch\nENV e f"), ["LegacyKeyValueFormat"]);
+    assert_eq!(names("FROM --platform=$X scratch\nFROM a$Y\nENV a b"), ["UndefinedArgInFrom"]);
+    assert!(names("FROM scratch AS a\nENV a b\nONBUILD STOP x\nFROM a\nENV a b").is_empty());
+    assert!(names("FROM scratch\nEXPOSE 1:2/x/y 80/TCP").is_empty());
 }
 
 #[test]

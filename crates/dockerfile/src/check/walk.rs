@@ -61,32 +61,35 @@ pub(super) fn stages(subject: &Subject<'_>) -> Result<BTreeSet<usize>, Diagnosti
 }
 
 /// Visits the instructions of stages, in the order of the text; the triggers of what a stage is built on come first, and stand
-/// where its FROM does. Says what is wrong with triggers that cannot be read.
+/// where its FROM does. With triggers that cannot be read nothing is visited: it says what is wrong with them.
 pub(super) fn walk(
     subject: &Subject<'_>,
     stages: &BTreeSet<usize>,
     visit: &mut dyn FnMut(&Visit<'_>),
 ) -> Vec<Diagnostic> {
-    let mut unread = Vec::new();
+    let stages = || subject.dockerfile.stages.iter().filter(|stage| stages.contains(&stage.index));
+    let read = |stage| triggers(subject, stage, parent(subject, stage)).into_iter().map(move |t| read(&t, stage));
+    let (read, unread): (Vec<_>, Vec<_>) = stages().flat_map(read).partition(Result::is_ok);
+    if !unread.is_empty() {
+        return unread.into_iter().filter_map(Result::err).collect();
+    }
+    let mut triggers: HashMap<usize, Vec<Instruction>> = HashMap::new();
+    for (index, trigger) in read.into_iter().flatten() {
+        triggers.entry(index).or_default().push(trigger);
+    }
     let mut states: HashMap<usize, State> = HashMap::new();
-    for stage in subject.dockerfile.stages.iter().filter(|stage| stages.contains(&stage.index)) {
+    for stage in stages() {
         let parent = parent(subject, stage);
         let mut state = match parent.and_then(|parent| states.get(&parent.index)) {
             Some(state) => state.clone(),
             None => State::new(subject, stage),
         };
-        for trigger in triggers(subject, stage, parent) {
-            match parse_trigger(&trigger, &stage.span) {
-                Ok(instruction) => state.go(stage, &instruction, visit),
-                Err(wrong) => unread.push(wrong),
-            }
-        }
-        for instruction in &stage.instructions {
+        for instruction in triggers.get(&stage.index).into_iter().flatten().chain(&stage.instructions) {
             state.go(stage, instruction, visit);
         }
         states.insert(stage.index, state);
     }
-    unread
+    Vec::new()
 }
 
 pub(super) fn parent<'a>(subject: &'a Subject<'_>, stage: &Stage) -> Option<&'a Stage> {
@@ -102,6 +105,10 @@ pub(super) fn sources(subject: &Subject<'_>, stage: &Stage) -> Vec<usize> {
         From::Other(_) => None,
     };
     sources.flatten().filter_map(index).collect()
+}
+
+fn read(trigger: &str, stage: &Stage) -> Result<(usize, Instruction), Diagnostic> {
+    Ok((stage.index, parse_trigger(trigger, &stage.span)?))
 }
 
 fn triggers(subject: &Subject<'_>, stage: &Stage, parent: Option<&Stage>) -> Vec<String> {

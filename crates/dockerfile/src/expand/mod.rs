@@ -1,13 +1,13 @@
 //! From instructions to steps: words are expanded, and what they say is checked.
 
 mod mount;
-mod port;
+pub(crate) mod port;
 mod run;
 mod signal;
 mod transfer;
 
 use crate::diagnostic::Diagnostic;
-use crate::instruction::{CommandLine, Instruction, Op, Pair, Word};
+use crate::instruction::{CommandLine, EMPTY_VOLUME, Instruction, Op, Pair, Word};
 use crate::path;
 use crate::scope::{Declared, NO_VARIABLES, Scope};
 use crate::step::Step;
@@ -48,7 +48,7 @@ impl Scope {
             }
             Op::StopSignal(word) => Step::StopSignal(self.stop_signal(word)?),
             Op::User(word) => Step::User(self.expand(word)?),
-            Op::Volume(words) => Step::Volume(words.iter().map(|word| self.expand(word)).collect::<Result<_, _>>()?),
+            Op::Volume(words) => Step::Volume(self.volumes(words)?),
             Op::Workdir(word) => Step::Workdir(self.change_dir(word)?),
         })
     }
@@ -68,6 +68,14 @@ impl Scope {
             None => self.args.push(Declared { name: name.to_owned(), value: value.clone() }),
         }
         Ok(value)
+    }
+
+    fn volumes(&mut self, words: &[Word]) -> Result<Vec<String>, Diagnostic> {
+        let paths: Vec<String> = words.iter().map(|word| self.expand(word)).collect::<Result<_, _>>()?;
+        match words.iter().zip(&paths).find(|(_, path)| path.is_empty()) {
+            Some((word, _)) => Err(Diagnostic::error("empty-volume", EMPTY_VOLUME, word.span.clone())),
+            None => Ok(paths),
+        }
     }
 
     fn pairs(&mut self, pairs: &[Pair]) -> Result<Vec<(String, String)>, Diagnostic> {

@@ -36,16 +36,9 @@ fn range(text: &str, span: &Span) -> Result<(RangeInclusive<u16>, &'static str),
     let wrong = |message: String| {
         Diagnostic::error("invalid-port", message, span.clone()).help("write 80, 80/udp or 8000-8010/tcp")
     };
-    let (before, port) = text.rsplit_once(':').unwrap_or(("", text));
+    let (port, protocol) = protocol(text).map_err(wrong)?;
+    let before = text.rsplit_once(':').map_or("", |(before, _)| before);
     let (address, host_port) = before.rsplit_once(':').unwrap_or(("", before));
-    let (port, protocol) = port.split_once('/').unwrap_or((port, ""));
-    if port.is_empty() {
-        return Err(wrong(format!("invalid port: {text:?}: no port specified")));
-    }
-    let known = PROTOCOLS.into_iter().find(|known| protocol.eq_ignore_ascii_case(known));
-    let Some(protocol) = known.or(protocol.is_empty().then_some("tcp")) else {
-        return Err(wrong(format!("invalid port: {text:?}: invalid proto: {protocol}")));
-    };
     let bare = address.strip_prefix('[').map_or(Some(address), |rest| rest.strip_suffix(']'));
     if !address.is_empty() && bare.is_none_or(|bare| bare.parse::<IpAddr>().is_err()) {
         return Err(wrong(format!("invalid IP address: {address}")));
@@ -59,6 +52,18 @@ fn range(text: &str, span: &Span) -> Result<(RangeInclusive<u16>, &'static str),
         }
     }
     Ok((ports, protocol))
+}
+
+/// The container's port, or several, and the protocol.
+pub(crate) fn protocol(text: &str) -> Result<(&str, &'static str), String> {
+    let port = text.rsplit_once(':').map_or(text, |(_, port)| port);
+    let (port, protocol) = port.split_once('/').unwrap_or((port, ""));
+    if port.is_empty() {
+        return Err(format!("invalid port: {text:?}: no port specified"));
+    }
+    let known = PROTOCOLS.into_iter().find(|known| protocol.eq_ignore_ascii_case(known));
+    let known = known.or(protocol.is_empty().then_some("tcp"));
+    Ok((port, known.ok_or_else(|| format!("invalid port: {text:?}: invalid proto: {protocol}"))?))
 }
 
 fn numbers(text: &str) -> Option<RangeInclusive<u16>> {

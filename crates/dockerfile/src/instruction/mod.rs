@@ -17,6 +17,9 @@ use crate::span::{Span, Spanned};
 pub use keyword::Keyword;
 pub(crate) use pairs::description;
 
+/// What is wrong with a VOLUME of which nothing is left.
+pub(crate) const EMPTY_VOLUME: &str = "VOLUME specified can not be an empty string";
+
 /// A word as written, with its quotes and variables.
 pub type Word = Spanned<String>;
 
@@ -359,7 +362,7 @@ impl Raw<'_, '_> {
         let words: Vec<Word> = trimmed.collect();
         if words.iter().any(|word| word.value.is_empty()) {
             let span = self.rest.span();
-            self.error("empty-volume", "VOLUME specified can not be an empty string", span);
+            self.error("empty-volume", EMPTY_VOLUME, span);
         }
         Some(Op::Volume(words))
     }

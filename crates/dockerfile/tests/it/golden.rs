@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use archipel_dockerfile::{
-    CheckOptions, Diagnostic, LineIndex, Scope, Subject, automatic_args, check, check_text, parse,
+    CheckOptions, Diagnostic, LineIndex, Scope, Severity, Subject, automatic_args, check, check_text, parse,
 };
 use archipel_oci::Platform;
 
@@ -56,7 +56,11 @@ fn show(text: &str) -> String {
                 Subject { dockerfile: &parsed.dockerfile, globals, target: None, ignore: None, bases: &bases };
             check(&subject, options).findings
         }
-        (Ok(options), _) => check_text(&parsed.dockerfile, options),
+        (Ok(options), _) => {
+            let mut errors = parsed.diagnostics.clone();
+            errors.retain(|wrong| wrong.severity == Severity::Error);
+            check_text(&parsed.dockerfile, &errors, options)
+        }
         (Err(wrong), _) => {
             diagnostic(&mut shown, wrong, text, &lines);
             Vec::new()

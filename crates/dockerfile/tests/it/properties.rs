@@ -65,7 +65,7 @@ proptest! {
             }
         }
         if let Ok(options) = CheckOptions::new(&parsed.dockerfile, &[]) {
-            for finding in check_text(&parsed.dockerfile, &options) {
+            for finding in check_text(&parsed.dockerfile, &[], &options) {
                 prop_assert!(is_place(&finding.span, &text), "{finding:?}");
             }
         }
