@@ -68,6 +68,11 @@ impl<'l> Piece<'l> {
         self.slice(from, self.end - self.start)
     }
 
+    /// The same to the end of its line, with what was trimmed off there.
+    pub(crate) fn untrimmed(&self) -> Self {
+        Self { end: self.line.text.len(), ..*self }
+    }
+
     pub(crate) fn trim(&self) -> Self {
         let text = self.text();
         let start = text.len() - text.trim_start().len();

@@ -238,7 +238,7 @@ pub(crate) fn statement(
     let op = raw.parse()?;
     Some(Statement::Instruction(Box::new(Instruction {
         name: name.spanned(),
-        source: piece.text().to_owned(),
+        source: if keyword == Keyword::Onbuild { piece.untrimmed() } else { piece }.text().to_owned(),
         span: piece.span(),
         comments: comments.to_vec(),
         heredocs: heredocs.to_vec(),

@@ -42,6 +42,30 @@ fn findings_with_their_places() {
 }
 
 #[test]
+fn a_base_image_that_is_nowhere_is_an_error() {
+    let registry = OwnRegistry::start();
+    let archipel = archipel();
+    let base = publish(&archipel, &registry, "base:1", &[image("linux/amd64", "a")]);
+    let text = format!("FROM {base}2 AS a\nENV a b\nFROM {base} as b\nENV a b\n");
+    archipel.home.context("c", [("Dockerfile", text)]);
+    let check = |target: &[&str]| -> serde_json::Value {
+        let arguments = ["build", "--call=check,format=json", "--platform=linux/amd64", "c"];
+        serde_json::from_str(&archipel.run(arguments.iter().chain(target)).stdout()).unwrap()
+    };
+    let json = check(&[]);
+    let told = json["buildError"]["message"].as_str().unwrap();
+    assert!(told.starts_with(&format!("{base}2: failed to resolve source metadata for {base}2")), "{told}");
+    assert_eq!(json["buildError"]["location"]["ranges"][0]["start"]["line"], 1);
+    // Nothing in stages is looked at then.
+    assert_eq!(json["warnings"].as_array().unwrap().len(), 1);
+    assert_eq!(json["warnings"][0]["ruleName"], "FromAsCasing");
+    // What the target does not need may be nowhere.
+    let json = check(&["--target=b"]);
+    assert!(json["buildError"].is_null());
+    assert_eq!(json["warnings"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn a_base_image_defines_variables() {
     let registry = OwnRegistry::start();
     let archipel = archipel();

@@ -37,7 +37,8 @@ impl Raw<'_, '_> {
             }
             self.found.push(wrong);
         }
-        let mut text = self.whole.from(name_end(self.whole.text())).trim().text().to_owned();
+        // Docker keeps the blanks at its end.
+        let mut text = self.whole.untrimmed().from(name_end(self.whole.text())).text().trim_start().to_owned();
         for heredoc in self.heredocs {
             text.push('\n');
             text.push_str(&heredoc.content);
@@ -50,4 +51,22 @@ impl Raw<'_, '_> {
 /// Where `ONBUILD` ends.
 fn name_end(text: &str) -> usize {
     text.find(crate::line::blank).unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Op, parse};
+
+    #[test]
+    fn a_trigger_keeps_the_blanks_at_its_end() {
+        for (text, expected) in [
+            ("FROM scratch\nONBUILD  RUN  a  b\t \nCMD x", "RUN  a  b\t "),
+            ("FROM scratch\n onbuild RUN a \\\n  b \\", "RUN a   b "),
+            ("FROM scratch\nONBUILD RUN <<E \nx\nE\n", "RUN <<E \nx\nE"),
+        ] {
+            let parsed = parse(text);
+            assert!(parsed.is_ok(), "{:?}", parsed.diagnostics);
+            assert_eq!(parsed.dockerfile.stages[0].instructions[0].op, Op::Onbuild(expected.into()));
+        }
+    }
 }
