@@ -56,7 +56,7 @@ pub(crate) struct Args {
     #[arg(long, value_parser = value::pair, value_name = "KEY=VALUE")]
     pub(crate) label: Vec<(String, String)>,
     /// Annotation of the manifest, or with a prefix such as `index:` of something else
-    #[arg(long, value_parser = value::pair, value_name = "KEY=VALUE")]
+    #[arg(long, value_parser = value::whole_pair, value_name = "KEY=VALUE")]
     pub(crate) annotation: Vec<(String, String)>,
     /// Secret for RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=VARIABLE
     #[arg(long, value_name = "SECRET")]

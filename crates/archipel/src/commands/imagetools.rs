@@ -43,7 +43,7 @@ pub(crate) struct Create {
     #[arg(long)]
     dry_run: bool,
     /// Annotation of the index
-    #[arg(long, value_parser = value::pair, value_name = "KEY=VALUE")]
+    #[arg(long, value_parser = value::whole_pair, value_name = "KEY=VALUE")]
     annotation: Vec<(String, String)>,
     /// How to show what happens
     #[arg(long, value_enum, default_value = "auto", value_name = "FORM")]

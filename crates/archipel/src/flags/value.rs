@@ -18,6 +18,11 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     if key.is_empty() { Err("it should be KEY=VALUE".into()) } else { Ok((key.to_owned(), value.to_owned())) }
 }
 
+/// A pair whose value is never left out: an annotation's.
+pub(crate) fn whole_pair(text: &str) -> Result<(String, String), String> {
+    if text.contains('=') { pair(text) } else { Err("expected key=value".into()) }
+}
+
 /// `64m`, `1.5gb`, `4096`: bytes, the letters being powers of 1024. What is less than a byte is dropped, as docker does.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let wrong = || "a size is a number and one of b, k, m, g, t".to_owned();
@@ -95,6 +100,13 @@ pub(crate) fn entitlements(text: &str) -> Result<Entitlements, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_annotation_has_a_value() {
+        assert_eq!(pair("a"), Ok(("a".into(), String::new())));
+        assert_eq!(whole_pair("a="), Ok(("a".into(), String::new())));
+        assert!(whole_pair("a").is_err() && whole_pair("=b").is_err());
+    }
 
     #[test]
     fn sizes() {

@@ -75,7 +75,7 @@ fn needs_userns_a_step_that_fails_is_shown_with_its_last_words() {
     ------
     no rule to make target
     ------
-    error: [2/2] RUN make on linux/amd64: process "/bin/sh -c make" did not complete successfully: exit code: 2
+    error: [1/2] RUN make on linux/amd64: process "/bin/sh -c make" did not complete successfully: exit code: 2
      --> Dockerfile:2:1
       |
     2 | RUN make

@@ -98,7 +98,7 @@ fn annotation(kind: &str, key: &str, value: &str) -> Result<Annotation, Error> {
         "index-descriptor" => On::IndexDescriptor,
         other => {
             return Err(Error::Request(format!(
-                "`{other}` is not something to annotate: manifest, index, manifest-descriptor or index-descriptor"
+                "unknown annotation type {other:?}: manifest, index, manifest-descriptor or index-descriptor"
             )));
         }
     };
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (build, output, word) in [
-            (&["indx:a"][..], &[][..], "`indx`"),
+            (&["indx:a"][..], &[][..], "\"indx\""),
             (&["manifest[nonsense]:a"], &[], "nonsense"),
             (&["index[linux/arm64]:a"], &[], "all platforms"),
             (&["index:"], &[], "empty key"),

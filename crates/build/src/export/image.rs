@@ -65,7 +65,9 @@ impl Engine {
         let annotations = Annotations::parse(&request.annotations, &options.annotations)?;
         let single = results.len() == 1 && !request.multi_platform()?;
         if single && attested.is_none() && annotations.need_index() {
-            return Err(Error::Request("an image for one platform has no index that could be annotated".into()));
+            return Err(Error::Request(
+                "index annotations not supported for single platform export: there is no index".into(),
+            ));
         }
         if options.docker_types && !annotations.is_empty() {
             return Err(Error::Request(

@@ -10,6 +10,10 @@ use crate::steps::Steps;
 
 /// Copies, and returns what was warned of.
 fn copy(from: &Path, to: &Path, epoch: Option<i64>) -> Vec<String> {
+    copy_into(from, to, epoch, None)
+}
+
+fn copy_into(from: &Path, to: &Path, epoch: Option<i64>, place: Option<&str>) -> Vec<String> {
     let warnings = Arc::new(Mutex::new(Vec::new()));
     let log = warnings.clone();
     let sink: Sink = Arc::new(move |event| {
@@ -18,7 +22,7 @@ fn copy(from: &Path, to: &Path, epoch: Option<i64>) -> Vec<String> {
         }
     });
     let work = Work::start(&sink, &Steps::default(), "exporting", Vec::new());
-    let mut copy = Copy::new(epoch, None, &work);
+    let mut copy = Copy::new(epoch, place, &work);
     copy.tree(from, &open_top(to).unwrap(), to).unwrap();
     copy.tell_skipped(&sink);
     drop(sink);
@@ -35,6 +39,16 @@ fn two() -> (tempfile::TempDir, PathBuf, PathBuf) {
 
 fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().mode() & 0o7777
+}
+
+#[test]
+fn a_link_from_the_root_stays_in_its_platform_s_folder() {
+    let (_dir, from, to) = two();
+    symlink("/bin/busybox", from.join("absolute")).unwrap();
+    symlink("../f", from.join("relative")).unwrap();
+    assert!(copy_into(&from, &to, None, Some("linux_arm64")).is_empty());
+    assert_eq!(fs::read_link(to.join("absolute")).unwrap(), Path::new("/linux_arm64/bin/busybox"));
+    assert_eq!(fs::read_link(to.join("relative")).unwrap(), Path::new("../f"));
 }
 
 #[test]
