@@ -87,3 +87,15 @@ fn needs_userns_links_to_nowhere() {
     let failed = archipel.run(["build", "-f", "Dockerfile", "c"]);
     assert!(failed.code() != 0 && failed.stderr().contains("\"/t/new\": not found"), "{}", failed.stderr());
 }
+
+#[test]
+fn needs_userns_folders_that_parents_passes_through_are_not_given_away() {
+    requires!(userns);
+    let archipel = archipel();
+    archipel.home.context("c", [("etc/app/conf", "c"), ("etc/other", "o")]);
+    let (files, _) =
+        built(&archipel, "COPY --chown=1 etc/other /etc/\nCOPY --parents --chown=7:8 --chmod=600 etc/app/conf /");
+    let expected =
+        ["drwxr-xr-x 1/1 etc/", "drw------- 7/8 etc/app/", "-rw------- 7/8 etc/app/conf", "-rw-r--r-- 1/1 etc/other"];
+    assert_eq!(files, expected);
+}

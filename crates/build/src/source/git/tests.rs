@@ -132,7 +132,7 @@ async fn the_ways_to_name_a_commit() {
         ("?checksum=foobar".into(), "invalid checksum foobar"),
         ("#-x".into(), "no git reference"),
         (format!("#{}", "a".repeat(40)), "/r/.git: "),
-        ("#v1:nowhere".into(), "subdirectory `nowhere` not found"),
+        ("#v1:nowhere".into(), "invalid subdir nowhere: not found"),
     ] {
         let error = world.tree(&format!("{url}{tail}")).await.unwrap_err().to_string();
         assert!(error.contains(message), "{tail}: {error}");
