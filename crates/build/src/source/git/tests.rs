@@ -130,7 +130,7 @@ async fn the_ways_to_name_a_commit() {
         ("?branch=v1".into(), "repository does not contain ref refs/heads/v1"),
         (format!("?tag=v2&commit={first}"), "expected checksum to match"),
         ("?checksum=foobar".into(), "invalid checksum foobar"),
-        ("#-x".into(), "no git reference"),
+        ("#-x".into(), "invalid git ref"),
         (format!("#{}", "a".repeat(40)), "/r/.git: "),
         ("#v1:nowhere".into(), "invalid subdir nowhere: not found"),
     ] {
