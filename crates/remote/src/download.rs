@@ -7,8 +7,8 @@ use std::fmt;
 
 use bytes::{Buf as _, Bytes};
 use reqwest::header::{
-    AUTHORIZATION, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED,
-    LOCATION, RANGE,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, IF_RANGE,
+    LAST_MODIFIED, LOCATION, RANGE,
 };
 use reqwest::{Response, StatusCode, Url};
 
@@ -42,6 +42,7 @@ pub struct DownloadStream {
     response: Response,
     etag: Option<String>,
     last_modified: Option<String>,
+    gzip: bool,
     /// The next byte that the reader gets.
     offset: u64,
     /// All of it, where the server says so.
@@ -90,6 +91,7 @@ impl Client {
             return Err(exchange.too_large(request.limit));
         }
         let last_modified = text(response.headers(), LAST_MODIFIED);
+        let gzip = text(response.headers(), CONTENT_ENCODING).is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
         let (client, limit) = (self.clone(), request.limit);
         attempts.reset();
         let stream = DownloadStream {
@@ -98,6 +100,7 @@ impl Client {
             response,
             etag,
             last_modified,
+            gzip,
             offset: 0,
             length,
             limit,
@@ -119,6 +122,12 @@ impl DownloadStream {
     #[must_use]
     pub fn last_modified(&self) -> Option<&str> {
         self.last_modified.as_deref()
+    }
+
+    /// Whether what comes is the file as the server packed it for the way. Nobody asks for that; some do it all the same.
+    #[must_use]
+    pub fn is_packed(&self) -> bool {
+        self.gzip
     }
 
     /// How many bytes there are, where the server says so.

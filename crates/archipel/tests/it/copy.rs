@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use archipel_testkit::{Archipel, requires};
+use archipel_testkit::{Archipel, Reply, Script, requires};
 
 use crate::util::archipel;
 
@@ -86,4 +86,32 @@ fn needs_userns_links_to_nowhere() {
     std::fs::write(archipel.home.work().join("Dockerfile"), "FROM scratch\nCOPY t/* /to/\n").unwrap();
     let failed = archipel.run(["build", "-f", "Dockerfile", "c"]);
     assert!(failed.code() != 0 && failed.stderr().contains("\"/t/new\": not found"), "{}", failed.stderr());
+}
+
+#[test]
+fn needs_userns_folders_that_parents_passes_through_are_not_given_away() {
+    requires!(userns);
+    let archipel = archipel();
+    archipel.home.context("c", [("etc/app/conf", "c"), ("etc/other", "o")]);
+    let (files, _) =
+        built(&archipel, "COPY --chown=1 etc/other /etc/\nCOPY --parents --chown=7:8 --chmod=600 etc/app/conf /");
+    let expected =
+        ["drwxr-xr-x 1/1 etc/", "drw------- 7/8 etc/app/", "-rw------- 7/8 etc/app/conf", "-rw-r--r-- 1/1 etc/other"];
+    assert_eq!(files, expected);
+}
+
+#[test]
+fn needs_userns_a_file_that_is_packed_for_the_way_arrives_as_it_is() {
+    requires!(userns);
+    // `hello` as gzip writes it.
+    let packed =
+        b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xcb\x48\xcd\xc9\xc9\x07\x00\x86\xa6\x10\x36\x05\x00\x00\x00";
+    let server =
+        Script::new().on("GET", "/f", Reply::new(200).header("Content-Encoding", "gzip").body(packed.to_vec())).start();
+    let archipel = archipel();
+    archipel.home.context("c", [("a", "a")]);
+    let digest = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    let (files, _) = built(&archipel, &format!("ADD --checksum={digest} http://{}/f /to", server.address()));
+    assert_eq!(files, ["-rw------- 0/0 to"]);
+    server.finish();
 }

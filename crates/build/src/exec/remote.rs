@@ -37,7 +37,7 @@ impl Executor {
             Item::Path(_) | Item::Inline { .. } => Ok(Value::Null),
             Item::Http { url, file_name } => {
                 let file = self.engine.http_file(url, op.checksum.as_deref(), &self.request).await.map_err(told)?;
-                Ok(json!({ "http": file.digest, "name": file_name, "modified": file.modified }))
+                Ok(json!({ "http": file.digest, "name": file_name }))
             }
             Item::Git(git) => {
                 let commit = self.engine.git_commit(git, op.checksum.as_deref(), &self.request).await.map_err(told)?;

@@ -136,7 +136,7 @@ fn take(tree: &Path, subdir: &str, to: &Path) -> Result<(), Error> {
         from.push(part);
         if part == ".." || !fs::symlink_metadata(&from).is_ok_and(|meta| meta.is_dir()) {
             return Err(Error::Request(format!(
-                "subdirectory `{subdir}` not found: there is no directory of that name"
+                "invalid subdir {subdir}: not found: there is no directory of that name"
             )));
         }
     }

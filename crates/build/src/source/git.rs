@@ -222,7 +222,7 @@ impl Engine {
 async fn resolve(git: &Git, folder: &Path, source: &GitSource) -> Result<GitCommit, Error> {
     let reference = match &source.reference {
         Some(reference) if reference.starts_with('-') => {
-            return Err(git.error(&format!("{reference:?} is no git reference")));
+            return Err(git.error(&format!("invalid git ref {reference:?}")));
         }
         Some(reference) => reference.clone(),
         None => {

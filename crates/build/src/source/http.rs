@@ -1,11 +1,13 @@
 //! Files of web servers. The store keeps them as blobs, and remembers which tag a server gave to which content: a file that
 //! has not changed is not fetched again.
 
+use std::fs::File;
 use std::path::PathBuf;
 
 use archipel_dockerfile::redacted;
 use archipel_oci::{Algorithm, Digest, DigestError};
 use archipel_remote::{DownloadRequest, DownloadStream, Secret};
+use archipel_store::{Store, layer};
 use jiff::fmt::rfc2822;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -114,6 +116,7 @@ impl Engine {
     async fn http_store(&self, address: &Address, mut stream: DownloadStream) -> Result<Record, Error> {
         let etag = stream.etag().map(str::to_owned);
         let modified = stream.last_modified().and_then(seconds);
+        let (packed, algorithm) = (stream.is_packed(), address.algorithm);
         let spool = Spool::new(&self.store, address.algorithm);
         while let Some(piece) = stream.chunk().await? {
             if !spool.write(piece).await {
@@ -123,13 +126,26 @@ impl Engine {
         let ingest = spool.finish().await?;
         let (store, key) = (self.store.clone(), key(address));
         blocking(move || {
-            let (digest, size) = ingest.commit(None).map_err(archipel_store::Error::from)?;
+            let (mut digest, mut size) = ingest.commit(None).map_err(archipel_store::Error::from)?;
+            if packed {
+                (digest, size) = unpacked(&store, &digest, algorithm)?;
+            }
             let record = Record { digest, size, etag, modified };
             store.cache_put(&key, json!(record).to_string().as_bytes())?;
             Ok(record)
         })
         .await
     }
+}
+
+/// Takes in the file that a server packed for the way.
+fn unpacked(store: &Store, packed: &Digest, algorithm: Algorithm) -> Result<(Digest, u64), Error> {
+    let path = store.blobs().path(packed);
+    let told = || Error::io(format!("unpack {}", path.display()));
+    let mut content = File::open(&path).and_then(layer::decompress).map_err(told())?;
+    let mut ingest = store.blobs().ingest(algorithm).map_err(archipel_store::Error::from)?;
+    std::io::copy(&mut content, &mut ingest).map_err(told())?;
+    Ok(ingest.commit(None).map_err(archipel_store::Error::from)?)
 }
 
 /// An address may carry a signature, so the store knows it by its digest only.

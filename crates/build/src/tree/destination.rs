@@ -294,21 +294,26 @@ impl Destination {
             return Ok(()); // the root itself
         }
         let dir = self.dir(parent)?;
-        match statat(&*dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let is_new = match statat(&*dir, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if !is_dir(&stat) => return Err(Errno::NOTDIR),
             Ok(_) if top => {
                 self.times.insert(to.to_owned(), mtime(entry.stat));
                 return Ok(());
             }
-            Ok(_) => {}
+            Ok(_) => false,
             Err(Errno::NOENT) => {
                 let dir = self.touch(parent)?;
                 mkdirat(&*dir, name, Mode::from_raw_mode(0o700))?;
+                true
             }
             Err(e) => return Err(e),
-        }
+        };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(&*dir, name, flags, Mode::empty())?;
+        if entry.passed && !is_new {
+            // Only what is in it was asked for: it is not given away (BuildKit).
+            return fchmod(&fd, Mode::from_raw_mode(entry.stat.st_mode & 0o7777));
+        }
         fchown(&fd, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)))?;
         let source = openat(entry.dir, entry.name, flags, Mode::empty())?;
         xattr::copy(&source, &fd, trusted)?;

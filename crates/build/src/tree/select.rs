@@ -103,20 +103,32 @@ impl Match {
     }
 
     fn judge(&self, view: &View, path: &Path, stat: &Stat) -> Verdict {
-        let top = path.as_os_str().is_empty();
         let full = self.place.path.join(path);
-        if view.ignores(&full) {
-            return if is_dir(stat) && !view.may_prune(&full) { Verdict::Descend } else { Verdict::Prune };
+        if !view.ignores(&full) {
+            return self.chooses(path, stat);
         }
+        if !is_dir(stat) || view.may_prune(&full) {
+            return Verdict::Prune;
+        }
+        // It is there if something in it was let in again.
+        match self.chooses(path, stat) {
+            Verdict::Keep => Verdict::Descend,
+            other => other,
+        }
+    }
+
+    /// What the instruction's own patterns say.
+    fn chooses(&self, path: &Path, stat: &Stat) -> Verdict {
+        let top = path.as_os_str().is_empty();
+        let text = path.to_string_lossy();
         // What a source names itself is meant, also where a pattern fits it (BuildKit).
-        if let Some(exclude) = self.exclude.as_ref().filter(|exclude| !top && exclude.matches(&path.to_string_lossy()))
-        {
-            let pruned = !is_dir(stat) || exclude.may_prune(&path.to_string_lossy());
-            return if pruned { Verdict::Prune } else { Verdict::Descend };
+        if let Some(exclude) = self.exclude.as_ref().filter(|exclude| !top && exclude.matches(&text)) {
+            let pruned = !is_dir(stat) || exclude.may_prune(&text);
+            return if pruned { Verdict::Prune } else { Verdict::Pass };
         }
         match &self.include {
             Some(_) if top => Verdict::Descend,
-            Some(include) if !include.matches(&path.to_string_lossy()) => Verdict::Descend,
+            Some(include) if !include.matches(&text) => Verdict::Pass,
             _ => Verdict::Keep,
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) path: &'a Path,
     /// What it is.
     pub(crate) stat: &'a Stat,
+    /// Whether it is there only for what is below it.
+    pub(crate) passed: bool,
 }
 
 /// What to do with a name.
@@ -31,8 +33,10 @@ pub(crate) struct Entry<'a> {
 pub(crate) enum Verdict {
     /// It counts.
     Keep,
-    /// It does not, but something below may: then it counts as that one's parent.
+    /// It counts if something below does.
     Descend,
+    /// It does not, but something below may, which it is then passed for.
+    Pass,
     /// Neither it nor what is below.
     Prune,
 }
@@ -65,6 +69,7 @@ struct Pending {
     name: OsString,
     path: PathBuf,
     stat: Stat,
+    passed: bool,
 }
 
 impl<E: From<(PathBuf, Errno)>> Walker<'_, E> {
@@ -73,8 +78,8 @@ impl<E: From<(PathBuf, Errno)>> Walker<'_, E> {
         match verdict {
             Verdict::Prune => return Ok(()),
             Verdict::Keep => self.keep(dir, name, &stat)?,
-            Verdict::Descend if !is_dir(&stat) => return Ok(()),
-            Verdict::Descend => {}
+            Verdict::Descend | Verdict::Pass if !is_dir(&stat) => return Ok(()),
+            Verdict::Descend | Verdict::Pass => {}
         }
         if !is_dir(&stat) {
             return Ok(());
@@ -83,9 +88,10 @@ impl<E: From<(PathBuf, Errno)>> Walker<'_, E> {
             return Err((self.path.clone(), Errno::NAMETOOLONG).into());
         }
         let depth = self.pending.len();
-        if verdict == Verdict::Descend {
+        if verdict != Verdict::Keep {
             let held = dir.try_clone_to_owned().map_err(|_| (self.path.clone(), Errno::MFILE))?;
-            self.pending.push(Pending { dir: held, name: name.to_owned(), path: self.path.clone(), stat });
+            let (name, path, passed) = (name.to_owned(), self.path.clone(), verdict == Verdict::Pass);
+            self.pending.push(Pending { dir: held, name, path, stat, passed });
         }
         let result = self.children(dir, name);
         self.pending.truncate(depth);
@@ -110,11 +116,11 @@ impl<E: From<(PathBuf, Errno)>> Walker<'_, E> {
 
     fn keep(&mut self, dir: BorrowedFd<'_>, name: &OsStr, stat: &Stat) -> Result<(), E> {
         for parent in std::mem::take(&mut self.pending) {
-            let entry = Entry { dir: parent.dir.as_fd(), name: &parent.name, path: &parent.path, stat: &parent.stat };
-            (self.visit)(&entry)?;
+            let Pending { dir, name, path, stat, passed } = &parent;
+            (self.visit)(&Entry { dir: dir.as_fd(), name, path, stat, passed: *passed })?;
         }
         self.any = true;
-        (self.visit)(&Entry { dir, name, path: &self.path, stat })
+        (self.visit)(&Entry { dir, name, path: &self.path, stat, passed: false })
     }
 }
 

@@ -243,7 +243,6 @@ impl Applying {
 }
 
 fn times(entry: &Entry) -> Timestamps {
-    // None is before the first, as in containerd.
-    let time = Timespec { tv_sec: entry.mtime.0.max(0), tv_nsec: entry.mtime.1.into() };
+    let time = Timespec { tv_sec: entry.mtime.0, tv_nsec: entry.mtime.1.into() };
     Timestamps { last_access: time, last_modification: time }
 }

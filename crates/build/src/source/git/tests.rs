@@ -130,9 +130,9 @@ async fn the_ways_to_name_a_commit() {
         ("?branch=v1".into(), "repository does not contain ref refs/heads/v1"),
         (format!("?tag=v2&commit={first}"), "expected checksum to match"),
         ("?checksum=foobar".into(), "invalid checksum foobar"),
-        ("#-x".into(), "no git reference"),
+        ("#-x".into(), "invalid git ref"),
         (format!("#{}", "a".repeat(40)), "/r/.git: "),
-        ("#v1:nowhere".into(), "subdirectory `nowhere` not found"),
+        ("#v1:nowhere".into(), "invalid subdir nowhere: not found"),
     ] {
         let error = world.tree(&format!("{url}{tail}")).await.unwrap_err().to_string();
         assert!(error.contains(message), "{tail}: {error}");
