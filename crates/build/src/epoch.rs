@@ -36,8 +36,7 @@ pub(crate) fn wanted(
     dockerfile: &dockerfile::Dockerfile,
     globals: &Globals,
 ) -> Result<Option<Epoch>, Error> {
-    let given = request.build_args.iter().rev().find(|(name, _)| name == NAME);
-    let Some(text) = given.map(|(_, value)| value.as_str()).or_else(|| globals.get(NAME)) else { return Ok(None) };
+    let Some(text) = request.build_arg(NAME).or_else(|| globals.get(NAME)) else { return Ok(None) };
     if text.is_empty() {
         return Ok(None);
     }

@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 
 use archipel_oci::{
-    Descriptor, Digest, Document, ImageConfig, Index, Manifest, Platform, RawManifest, Reference, is_attestation,
-    media_type,
+    Descriptor, Digest, Document, ImageConfig, Index, Manifest, Platform, RawManifest, Reference, attested,
+    is_attestation, media_type,
 };
 use futures_util::future::try_join_all;
 
@@ -26,8 +26,6 @@ const MAX_DEPTH: usize = 3;
 const MAX_MANIFESTS: usize = 2000;
 /// The largest image config that is read. Real ones have some kilobytes.
 const MAX_CONFIG: u64 = 8 * 1024 * 1024;
-/// The annotation by which an attestation says what it is about.
-const ABOUT: &str = "vnd.docker.reference.digest";
 
 /// A member of an index that is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +70,7 @@ impl IndexEntry {
     }
 
     fn is_about(&self, digest: &Digest) -> bool {
-        self.descriptor.annotations.get(ABOUT).is_some_and(|about| about == digest.as_str())
+        attested(&self.descriptor) == Some(digest.as_str())
     }
 }
 

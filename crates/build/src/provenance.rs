@@ -12,6 +12,7 @@ use crate::attestation::Attestation;
 use crate::exec::Executor;
 use crate::plan::{Item, Op, Root, Source};
 use crate::request::{Context, Dockerfile};
+use crate::source::address;
 use crate::{Error, Request};
 
 /// What our predicates describe.
@@ -239,11 +240,6 @@ impl Executor {
         }
         Ok(found)
     }
-}
-
-/// An address without a login, and without a query, which may hold a signature.
-fn address(url: &str) -> String {
-    redacted(url.split(['?', '#']).next().unwrap_or(url))
 }
 
 #[cfg(test)]

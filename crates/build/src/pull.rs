@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use archipel_oci::{Descriptor, Digest, Document, Index, Platform, RawManifest, Reference, is_attestation};
+use archipel_oci::{Descriptor, Digest, Document, Index, Platform, RawManifest, Reference, attested, is_attestation};
 use futures_util::future::try_join_all;
 use tokio::task::JoinSet;
 
@@ -107,9 +107,8 @@ fn wanted<'a>(reference: &Reference, index: &'a Index, which: &Pull) -> Result<V
     for platform in platforms {
         chosen.insert(choose(reference, index, platform)?.digest.as_str());
     }
-    let about = |d: &Descriptor| d.annotations.get("vnd.docker.reference.digest").cloned();
     let wanted = |d: &&Descriptor| match is_attestation(d) {
-        true => about(d).is_some_and(|digest| chosen.contains(digest.as_str())),
+        true => attested(d).is_some_and(|digest| chosen.contains(digest)),
         false => chosen.contains(d.digest.as_str()),
     };
     Ok(index.manifests.iter().filter(wanted).collect())

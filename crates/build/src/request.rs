@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use archipel_dockerfile::boolean;
 use archipel_oci::{Platform, Reference};
 
 use crate::{CacheExport, CacheLocation, Error, Provenance, Sbom};
@@ -137,6 +138,7 @@ impl Request {
         }
     }
 
+    /// The value of a `--build-arg`; of several the last counts.
     pub(crate) fn build_arg(&self, wanted: &str) -> Option<&str> {
         self.build_args.iter().rev().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
     }
@@ -145,15 +147,6 @@ impl Request {
     pub(crate) fn named_context(&self, name: &str) -> Option<(String, Context)> {
         let wanted = normal(name);
         self.named_contexts.iter().rev().find(|(known, _)| normal(known) == wanted).cloned()
-    }
-}
-
-/// As Go's `strconv.ParseBool` reads it.
-pub(crate) fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
     }
 }
 

@@ -48,6 +48,7 @@ pub use ignore::{IgnoreError, IgnoreFile};
 pub use instruction::*;
 pub use mount::*;
 pub use nearest::nearest;
+pub use number::boolean;
 pub use parse::{Parsed, parse, parse_trigger};
 pub use path::clean as clean_path;
 pub use pattern::{glob_match, path_match};

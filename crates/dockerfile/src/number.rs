@@ -1,7 +1,8 @@
 //! Booleans, ids, modes and sizes in options.
 
-/// Go's booleans.
-pub(crate) fn boolean(text: &str) -> Option<bool> {
+/// A boolean as Go's `strconv.ParseBool` reads it, which is how docker reads those of options and build arguments.
+#[must_use]
+pub fn boolean(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),

@@ -25,4 +25,4 @@ pub use manifest::Manifest;
 pub use platform::{Platform, PlatformError};
 pub use raw::{Document, MAX_MANIFEST_SIZE, ManifestError, RawManifest};
 pub use reference::{DOCKER_HUB, Reference, ReferenceError, is_loopback, valid_repository, valid_tag};
-pub use select::{is_attestation, select, select_all};
+pub use select::{ATTESTED, attested, is_attestation, select, select_all};

@@ -10,6 +10,15 @@ pub fn is_attestation(descriptor: &Descriptor) -> bool {
         || descriptor.platform.as_ref().is_some_and(|p| p.os == "unknown" && p.architecture == "unknown")
 }
 
+/// The annotation by which such an entry says which other it is about.
+pub const ATTESTED: &str = "vnd.docker.reference.digest";
+
+/// The digest of the entry that an attestation is about, as it says.
+#[must_use]
+pub fn attested(descriptor: &Descriptor) -> Option<&str> {
+    descriptor.annotations.get(ATTESTED).map(String::as_str)
+}
+
 /// The best child for a platform: the nearest variant, and of equals the first. With `foreign`, an image of a smaller
 /// architecture that the machine also runs (386 on amd64) is taken where there is no other.
 #[must_use]

@@ -1,13 +1,12 @@
 //! What docker's templates see of an image's platforms beside their manifests: configs, and what is attested of them.
 
-use archipel_oci::{Descriptor, Document, RawManifest, is_attestation};
+use archipel_oci::{Descriptor, Document, RawManifest, attested, is_attestation};
 use serde_json::{Map, Value, json};
 
 use super::place::{Place, parse};
 use crate::errors::Error;
 
 const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
-const ABOUT: &str = "vnd.docker.reference.digest";
 const SPDX: &str = "https://spdx.dev/Document";
 const SLSA: &str = "https://slsa.dev/provenance/";
 
@@ -52,9 +51,8 @@ pub(super) async fn part(place: &Place, top: &RawManifest, part: Part) -> Result
                 Document::Index(_) => continue,
             },
             Part::Provenance | Part::Sbom => {
-                let digest = image.digest.to_string();
                 let mut predicates = Vec::new();
-                for attestation in attestations.iter().filter(|child| child.annotations.get(ABOUT) == Some(&digest)) {
+                for attestation in attestations.iter().filter(|child| attested(child) == Some(image.digest.as_str())) {
                     predicates.extend(self::predicates(place, attestation, part).await?);
                 }
                 named(part, predicates)

@@ -157,8 +157,13 @@ pub(super) fn inspect(args: &Inspect, environment: &Environment) -> Result<u8, E
 /// Adds the parts that a template asks for.
 fn add_parts(format: &str, value: &mut Value, source: &IndexSource, environment: &Environment) -> Result<(), Error> {
     let whole = format.contains("json .}");
-    for part in Part::ALL.into_iter().filter(|part| whole || format.contains(&format!(".{}", part.field()))) {
-        let place = Place::of(&source.reference.to_string(), environment)?;
+    let wanted: Vec<Part> =
+        Part::ALL.into_iter().filter(|part| whole || format.contains(&format!(".{}", part.field()))).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let place = Place::of(&source.reference.to_string(), environment)?;
+    for part in wanted {
         value[part.field()] = runtime::block_on(attested::part(&place, &source.manifest, part))?;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! The comma-separated values of docker's flags (`type=secret,"src=a,b"`): pairs, and what their values mean.
 
+pub(crate) use archipel_dockerfile::boolean;
 use archipel_dockerfile::csv_fields;
 
 /// Splits a list into `key=value` pairs, with the keys in lower case. A field without `=` has no value.
@@ -20,15 +21,6 @@ pub(crate) fn pairs_as_typed(text: &str) -> Result<Vec<(String, Option<String>)>
             None => (field, None),
         })
         .collect())
-}
-
-/// A boolean as Go's `strconv.ParseBool` reads it.
-pub(crate) fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

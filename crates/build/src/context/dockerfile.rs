@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use archipel_dockerfile::redacted;
-
 use super::local::text_of;
 use crate::exec::blocking;
+use crate::source::address;
 use crate::{Engine, Error, Request, request};
 
 /// Where it is, once everything that must be fetched for it is here.
@@ -27,7 +26,7 @@ impl Dockerfile {
             request::Dockerfile::Text(text) => Ok(Self::Text { name: "Dockerfile".into(), text }),
             request::Dockerfile::Url(url) => {
                 let found = engine.http_file(&url, None, request).await?;
-                let name = redacted(url.split(['?', '#']).next().unwrap_or(&url));
+                let name = address(&url);
                 blocking(move || {
                     let file = std::fs::File::open(&found.path);
                     let file = file.map_err(Error::io(found.path.display().to_string()))?;

@@ -1,6 +1,6 @@
 //! A git repository.
 
-use archipel_dockerfile::{GitSource, redacted};
+use archipel_dockerfile::{GitSource, boolean, redacted};
 
 use super::dockerfile::Dockerfile;
 use super::{Loaded, Tree, folder};
@@ -18,14 +18,11 @@ pub(super) async fn load(
     engine: &Engine,
 ) -> Result<Loaded, Error> {
     let mut source = parse(url)?;
-    let argument =
-        |name: &str| request.build_args.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value);
-    if argument(KEEP_GIT_DIR).is_some_and(|value| matches!(value.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True"))
-    {
+    if request.build_arg(KEEP_GIT_DIR).and_then(boolean) == Some(true) {
         source.keep_git_dir = Some(true);
     }
     // An image that is to be the same tomorrow cannot have files with the time of their checkout.
-    source.commit_time |= argument(epoch::NAME).is_some_and(|value| !value.is_empty());
+    source.commit_time |= request.build_arg(epoch::NAME).is_some_and(|value| !value.is_empty());
     let found = fetch(&source, request, engine).await?;
     let tree = tree(&found);
     let loaded = blocking(move || folder::load(tree, &dockerfile)).await?;

@@ -6,14 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use archipel_dockerfile::redacted;
 use archipel_store::Store;
 
 use super::dockerfile::Dockerfile;
 use super::local::text_of;
 use super::{Loaded, Tree, folder};
 use crate::exec::{archive, blocking};
-use crate::source::HttpFile;
+use crate::source::{HttpFile, address};
 use crate::{Engine, Error, Request};
 
 /// What BuildKit calls the file, for those who copy it.
@@ -27,7 +26,7 @@ pub(super) async fn load(
 ) -> Result<Loaded, Error> {
     let found = engine.http_file(url, None, request).await?;
     let store = engine.store.clone();
-    let name = redacted(url.split(['?', '#']).next().unwrap_or(url));
+    let name = address(url);
     blocking(move || loaded(&found, name, &dockerfile, &store)).await
 }
 

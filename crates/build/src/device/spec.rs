@@ -250,7 +250,7 @@ fn devices(file: &Path, text: &str) -> Result<Vec<Device>, String> {
         let annotation = |key| entry.annotations.get(key).or_else(|| spec.annotations.get(key)).map(|text| &text.0);
         devices.push(Device {
             class: annotation(CLASS).cloned(),
-            auto_allowed: annotation(AUTO_ALLOW).is_some_and(|text| is_true(text)),
+            auto_allowed: annotation(AUTO_ALLOW).and_then(|text| archipel_dockerfile::boolean(text)) == Some(true),
             name,
             file: file.to_owned(),
             shared: shared.clone(),
@@ -266,11 +266,6 @@ fn is_name(text: &str, marks: &str) -> bool {
     ends(text.chars().next())
         && ends(text.chars().next_back())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || marks.contains(c))
-}
-
-/// What Go takes for a true value.
-fn is_true(text: &str) -> bool {
-    matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Attestations in an index, in BuildKit's form: a manifest for each platform's, with the platform `unknown/unknown`, that says
 //! whom it is about. It is an artifact with a subject; or an image, as readers of the time before OCI 1.1 know it.
 
-use archipel_oci::{Descriptor, DiffId, ImageConfig, Manifest, Platform, RawManifest, media_type};
+use archipel_oci::{ATTESTED, Descriptor, DiffId, ImageConfig, Manifest, Platform, RawManifest, media_type};
 use serde_json::Value;
 
 use crate::attestation::Attestation;
@@ -48,7 +48,7 @@ pub(super) fn attest(about: &Descriptor, attestations: &[Attestation], subjects:
     blobs.push((descriptor, config));
     let mut entry = manifest.descriptor();
     entry.platform = Some(unknown());
-    entry.annotations.insert("vnd.docker.reference.digest".into(), about.digest.to_string());
+    entry.annotations.insert(ATTESTED.into(), about.digest.to_string());
     entry.annotations.insert("vnd.docker.reference.type".into(), "attestation-manifest".into());
     Attested { manifest, entry, blobs }
 }

@@ -14,7 +14,7 @@ fn about(entry: &IndexEntry) -> IndexEntry {
     let digest = &entry.descriptor.digest;
     let mut attestation = image(&format!("about {digest}"), "unknown/unknown");
     attestation.descriptor.annotations.insert("vnd.docker.reference.type".into(), "attestation-manifest".into());
-    attestation.descriptor.annotations.insert(ABOUT.into(), digest.to_string());
+    attestation.descriptor.annotations.insert(archipel_oci::ATTESTED.into(), digest.to_string());
     attestation
 }
 

@@ -116,7 +116,6 @@ impl Planner<'_> {
         {
             env.push((name.into(), value.into()));
         }
-        let given = |name: &str| self.request.build_args.iter().rev().find(|(known, _)| known == name);
         let network = self.network(run.network, span)?;
         Ok(Op::Run(Box::new(RunOp {
             argv: run.argv.clone(),
@@ -128,7 +127,7 @@ impl Planner<'_> {
             devices: self.devices(&run.devices, span)?,
             network,
             insecure: run.insecure,
-            hostname: given("BUILDKIT_SANDBOX_HOSTNAME").map_or_else(|| HOSTNAME.to_owned(), |(_, name)| name.clone()),
+            hostname: self.request.build_arg("BUILDKIT_SANDBOX_HOSTNAME").unwrap_or(HOSTNAME).to_owned(),
             platform: state.platform.clone(),
         })))
     }
@@ -189,9 +188,8 @@ impl Planner<'_> {
                     }
                     None => None,
                 };
-                let namespace =
-                    self.request.build_args.iter().rev().find(|(name, _)| name == "BUILDKIT_CACHE_MOUNT_NS");
-                let id = namespace.map_or_else(|| cache.id.clone(), |(_, space)| format!("{space}/{}", cache.id));
+                let namespace = self.request.build_arg("BUILDKIT_CACHE_MOUNT_NS");
+                let id = namespace.map_or_else(|| cache.id.clone(), |space| format!("{space}/{}", cache.id));
                 MountOp::Cache(CacheMount {
                     id,
                     target: cache.target.clone(),

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use archipel_oci::Platform;
+use archipel_dockerfile::boolean;
+use archipel_oci::{Platform, Reference};
 
 use super::instruction::HOSTNAME;
 use super::stage::{Planner, Walk};
@@ -77,7 +78,7 @@ impl Planner<'_> {
         extras
     }
 
-    fn scan_node(&mut self, walk: &Walk, generator: &archipel_oci::Reference, root: Root, op: Op, how: How) -> NodeId {
+    fn scan_node(&mut self, walk: &Walk, generator: &Reference, root: Root, op: Op, how: How) -> NodeId {
         let name = match &op {
             Op::Run(_) => format!("[{}] generating sbom using {generator}", walk.platform),
             _ => "[internal] prepare sbom generation".into(),
@@ -95,7 +96,7 @@ fn pair(line: &str) -> (String, String) {
 
 /// A truth value, or the names of the stages that are meant.
 fn includes(value: &str, stage: &str) -> bool {
-    crate::request::boolean(value).unwrap_or_else(|| value.split(',').any(|name| name.eq_ignore_ascii_case(stage)))
+    boolean(value).unwrap_or_else(|| value.split(',').any(|name| name.eq_ignore_ascii_case(stage)))
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ impl Engine {
         .await?;
         match checksum {
             Some(expected) if expected != file.digest => {
-                let shown = redacted(url.split(['?', '#']).next().unwrap_or(url));
+                let shown = super::address(url);
                 Err(Error::Request(format!("digest mismatch for {shown}: {} (expected: {expected})", file.digest)))
             }
             _ => Ok(file),

@@ -1,7 +1,8 @@
 //! What comes from elsewhere: files of web servers and the trees of git repositories, for ADD and for contexts.
 //!
 //! Both are known by content before anything is done with them, so that a step's key can be made: a file by its digest, a
-//! repository by the files of the commit that a name stands for. To learn which that is costs a question and no transfer.
+//! repository by the files of the commit that a name stands for. To learn which that is costs a question; of a commit that was
+//! seen before nothing is fetched.
 
 mod checkout;
 mod command;
@@ -12,6 +13,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use archipel_dockerfile::redacted;
 use archipel_remote::Secret;
 use tokio::sync::OnceCell;
 
@@ -39,6 +41,11 @@ async fn once<K: Eq + Hash, V: Clone>(
 ) -> Result<V, Error> {
     let cell = known.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
     cell.get_or_try_init(|| ask).await.cloned()
+}
+
+/// An address as it may be shown and published: without a login, and without a query, which may hold a signature.
+pub(crate) fn address(url: &str) -> String {
+    redacted(url.split(['?', '#']).next().unwrap_or(url))
 }
 
 /// A secret of the request, if there is one of that name. A line's end at its end is an editor's and no part of it.

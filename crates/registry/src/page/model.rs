@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use archipel_oci::{Descriptor, Digest, ImageConfig, Index, Manifest, Platform, is_attestation, media_type};
+use archipel_oci::{Descriptor, Digest, ImageConfig, Index, Manifest, Platform, attested, is_attestation, media_type};
 use futures_util::StreamExt as _;
 
 use crate::name::{Name, Tag, Target};
@@ -157,7 +157,7 @@ impl<'a, S: Storage> Reader<'a, S> {
             let mut children = Vec::new();
             for child in index.manifests {
                 if is_attestation(&child) {
-                    let subject = child.annotations.get("vnd.docker.reference.digest").cloned();
+                    let subject = attested(&child).map(str::to_owned);
                     about.entry(subject.unwrap_or_default()).or_default().push(child.digest);
                 } else if image.entries.len() + children.len() >= MAX_ENTRIES || depth >= MAX_DEPTH {
                     image.more += 1;
