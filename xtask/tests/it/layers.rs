@@ -10,7 +10,7 @@ use serde_json::Value;
 const ROWS: &[&[&str]] = &[
     &["archipel-oci"],
     &["archipel-cas", "archipel-sandbox"],
-    &["archipel-dockerfile", "archipel-store", "archipel-remote", "archipel-registry"],
+    &["archipel-dockerfile", "archipel-store", "archipel-remote", "archipel-registry", "archipel-gateway"],
     &["archipel-build"],
     &["archipel-ci"],
     &["archipel"],
