@@ -3,7 +3,8 @@
 use archipel_oci::Platform;
 
 use crate::plan::{
-    CacheMount, CopyOp, Item, MountOp, NetworkMode, Node, NodeId, Op, Plan, Planned, Planner, Root, RunOp, Source,
+    CacheMount, CopyOp, FileAction, FileOp, Item, MountOp, NetworkMode, Node, NodeId, Op, Plan, Planned, Planner, Root,
+    RunOp, Source,
 };
 use crate::steps::Steps;
 use crate::{Engine, Error, How, Request, Sink, context};
@@ -47,6 +48,9 @@ fn step(planned: &Planned, node: &Node, request: &Request) -> ExplainedStep {
     match &node.op {
         Op::MakeDir(op) => key.push(format!("the path {}", op.path)),
         Op::Copy(op) => copy(plan, op, &mut key),
+        Op::Files(op) => files(plan, op, &mut key),
+        Op::Part(_) => key.push("what the process left there".into()),
+        Op::Layer(_) => key.push("the layer".into()),
         Op::Run(op) => {
             run(plan, op, &mut key, &mut unkeyed);
             key.extend(surroundings(request));
@@ -98,6 +102,20 @@ fn copy(plan: &Plan, op: &CopyOp, key: &mut Vec<String>) {
     key.extend(options.into_iter().flatten());
 }
 
+fn files(plan: &Plan, op: &FileOp, key: &mut Vec<String>) {
+    for action in &op.actions {
+        key.push(match action {
+            FileAction::Copy(copy) => {
+                format!("names, modes and content of {} in {}", copy.path, source(plan, &copy.from))
+            }
+            FileAction::MakeFile { path, .. } => format!("the content of {path}"),
+            FileAction::MakeDir { path, .. } => format!("the path {path}"),
+            FileAction::Symlink { target, path, .. } => format!("the link {path} to {target}"),
+            FileAction::Remove { path, .. } => format!("that {path} is removed"),
+        });
+    }
+}
+
 fn run(plan: &Plan, op: &RunOp, key: &mut Vec<String>, unkeyed: &mut Vec<String>) {
     key.push("the command".into());
     // Names only: a value may be what nobody should see on a screen.
@@ -130,6 +148,9 @@ fn run(plan: &Plan, op: &RunOp, key: &mut Vec<String>, unkeyed: &mut Vec<String>
             MountOp::Secret(secret) => unkeyed.push(format!("the secret {}", secret.id)),
             MountOp::Ssh(ssh) => unkeyed.push(format!("the agent {}", ssh.id)),
             MountOp::Script { .. } => key.push("its script".into()),
+            MountOp::Part { root: of, target, .. } => {
+                key.push(format!("{}, which it changes at {target}", root(plan, of)))
+            }
             MountOp::Tmpfs { .. } => {}
         }
     }

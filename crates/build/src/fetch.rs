@@ -62,10 +62,7 @@ impl Engine {
             return Ok(Some(id));
         }
         let _alone = self.images.lock(Job::Unpack(top.clone())).await;
-        let mut chains: Vec<ChainId> = Vec::new();
-        for layer in &image.layers {
-            chains.push(ChainId::extend(chains.last(), &layer.diff_id));
-        }
+        let chains = image.chains();
         let mut first = image.layers.len();
         while let Some(chain) = first.checked_sub(1).and_then(|n| chains.get(n)) {
             if self.unpacked(chain).await? {

@@ -45,6 +45,15 @@ impl BaseImage {
     pub(crate) fn chain(&self) -> Option<ChainId> {
         self.config.chain()
     }
+
+    /// The identities of its lowest layer, of its two lowest, and so on.
+    pub(crate) fn chains(&self) -> Vec<ChainId> {
+        let mut chains: Vec<ChainId> = Vec::new();
+        for layer in &self.layers {
+            chains.push(ChainId::extend(chains.last(), &layer.diff_id));
+        }
+        chains
+    }
 }
 
 /// What an engine remembers of images while it lives.

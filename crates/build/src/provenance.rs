@@ -219,7 +219,7 @@ impl Executor {
             image(&node.root, &mut found);
             for source in node.op.sources() {
                 if let Source::Root(root) = source {
-                    image(root, &mut found);
+                    image(&root, &mut found);
                 }
             }
             let Op::Copy(copy) = &node.op else { continue };

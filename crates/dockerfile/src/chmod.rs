@@ -36,6 +36,12 @@ const SET_ID: u32 = 0o6000;
 const STICKY: u32 = 0o1000;
 
 impl Chmod {
+    /// A mode as a number.
+    #[must_use]
+    pub fn octal(mode: u32) -> Self {
+        Self { text: format!("{mode:04o}"), change: Change::Absolute(mode & 0o7777) }
+    }
+
     /// Reads it.
     ///
     /// # Errors

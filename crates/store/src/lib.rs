@@ -25,6 +25,7 @@ mod disk;
 mod draft;
 mod error;
 mod image;
+mod lay;
 pub mod layer;
 mod mount;
 mod prune;

@@ -132,6 +132,13 @@ fn paths(target: &Target<'_>, from: &Opened, matches: &[Match], destination: &mu
     Ok(())
 }
 
+/// The id of a group by name in an image, if it has one.
+pub(super) fn group_of(name: &str, view: &View) -> Result<Option<u32>, Error> {
+    let group = view.read(Path::new("etc/group"), MAX_ACCOUNTS)?;
+    let found = user::owner(&format!("0:{name}"), None, group.as_deref());
+    Ok(found.unknown.is_empty().then_some(found.gid))
+}
+
 /// The ids that files get for a `user[:group]` in an image.
 pub(super) fn owner_of(spec: &str, view: &View) -> Result<user::Owner, Error> {
     let passwd = view.read(Path::new("etc/passwd"), MAX_ACCOUNTS)?;

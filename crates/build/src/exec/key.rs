@@ -85,6 +85,9 @@ impl Executor {
             Op::MakeDir(op) => json!({ "mkdir": op.path, "user": op.user }),
             Op::Copy(op) => self.copy_key(op, id).await?,
             Op::Run(op) => self.run_key(op, id).await?,
+            Op::Files(op) => self.files_key(op, id).await?,
+            Op::Layer(layer) => self.layer_key(layer)?,
+            Op::Part(op) => return Ok(part(&self.output(op.run)?.snapshot, op.number)),
         };
         // A time that is written into the files is part of what they are. A process writes its own.
         let epoch = self.epoch.filter(|_| !matches!(node.op, Op::Run(_)));
@@ -138,6 +141,9 @@ impl Executor {
                 MountOp::Ssh(ssh) => json!({ "ssh": ssh.id, "at": ssh.target, "owner": [ssh.uid, ssh.gid],
                         "mode": ssh.mode, "required": ssh.required }),
                 MountOp::Script { target, content } => json!({ "script": content, "at": target }),
+                MountOp::Part { root, source, target } => {
+                    json!({ "part": self.root_key(root)?, "source": source, "at": target })
+                }
             });
         }
         // Its name alone, as in BuildKit: what it brings differs from machine to machine, and the result must not.
@@ -152,9 +158,11 @@ impl Executor {
             "insecure": op.insecure,
             "hostname": op.hostname,
             "platform": op.platform.to_string(),
-            "hosts": self.request.add_hosts,
-            "shm": self.request.shm_size,
-            "ulimits": self.request.ulimits,
+            "hosts": op.hosts,
+            "shm": op.shm_size,
+            "ulimits": op.ulimits,
+            "exits": op.exit_codes,
+            "read-only": op.read_only,
         }))
     }
 
@@ -215,9 +223,15 @@ impl Executor {
     }
 }
 
+/// The key of what a process left in one of its mounts, by what it made of its root.
+pub(super) fn part(made: &SnapshotId, number: usize) -> Digest {
+    Digest::of(format!("{made} part {number}").as_bytes())
+}
+
 /// The name under which the digest of what is selected in files that never change is remembered.
 fn memo(of: &str, source: &str, selection: &Selection) -> Digest {
     let document = json!({ "content": FORMAT, "of": of, "source": source, "parents": selection.parents,
-                "excludes": selection.excludes });
+                "excludes": selection.excludes, "includes": selection.includes,
+                "as-it-is": [selection.literal, selection.no_follow] });
     Digest::of(document.to_string().as_bytes())
 }

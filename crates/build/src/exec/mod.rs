@@ -5,7 +5,9 @@
 
 pub(crate) mod archive;
 mod copy;
+mod files;
 mod key;
+mod layer;
 mod make_dir;
 mod mount;
 mod mounts;
@@ -108,11 +110,13 @@ impl Executor {
         let node = &self.plan.nodes[id.0];
         if !node.no_cache
             && let Some(record) = self.engine.store.cached(&key)?
+            && self.has_parts(&node.op, &record.snapshot(&key))?
         {
             self.finish(id, key, record, true);
             return Ok(true);
         }
         if !node.no_cache
+            && node.op.parts().next().is_none()
             && let Some(record) = self.imported(&key, &node.root).await?
         {
             self.engine.store.remember(&key, &record)?;
@@ -126,10 +130,26 @@ impl Executor {
             Op::Run(op) => run::run(self.clone(), id, op, parent, made).await?,
             Op::Copy(op) => copy::copy(self.clone(), op, id, parent, made).await?,
             Op::MakeDir(op) => make_dir::make_dir(self.clone(), op, id, parent, made).await?,
+            Op::Files(op) => files::files(self.clone(), op, id, parent, made).await?,
+            Op::Layer(of) => layer::layer(self.clone(), of, parent, made).await?,
+            Op::Part(part) => {
+                let run = &self.node(part.run).name;
+                return Err(Error::Request(format!("what {run} made has been pruned meanwhile; build again")));
+            }
         }
         self.engine.store.remember(&key, &record)?;
         self.finish(id, key, record, false);
         Ok(false)
+    }
+
+    /// Whether what a process left in its mounts is still here too.
+    fn has_parts(&self, op: &Op, made: &SnapshotId) -> Result<bool, Error> {
+        for number in op.parts() {
+            if self.engine.store.cached(&key::part(made, number))?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn finish(&self, id: NodeId, key: Digest, record: Record, cached: bool) {

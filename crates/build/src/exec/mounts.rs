@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use archipel_dockerfile::SshMount;
 use archipel_sandbox as sandbox;
-use archipel_store::{Draft, MountLock};
+use archipel_store::{Draft, MountLock, Tree};
 
 use super::mount::Opened;
 use super::{Executor, blocking};
-use crate::plan::{CacheMount, MountOp, NodeId, RunOp, SecretMount, Sharing};
+use crate::plan::{CacheMount, MountOp, NodeId, Root, RunOp, SecretMount, Sharing};
 use crate::request::SecretSource;
 use crate::ssh::Socket;
-use crate::tree::Selection;
+use crate::tree::{Selection, View};
 use crate::{Error, device};
 
 /// The mode of an agent's socket, and where it comes (reference: "RUN --mount=type=ssh").
@@ -26,6 +26,14 @@ const SOCKET_TARGET: &str = "/run/buildkit/ssh_agent";
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
+/// Files that become a result of their own when the process has ended well.
+pub(super) struct Part {
+    pub(super) number: usize,
+    // Unmounted before the draft that it shows is committed.
+    pub(super) tree: Tree,
+    pub(super) draft: Draft,
+}
+
 /// What a RUN step holds while it runs.
 pub(super) struct Mounts {
     pub(super) list: Vec<sandbox::Mount>,
@@ -34,6 +42,7 @@ pub(super) struct Mounts {
     pub(super) groups: Vec<u32>,
     _opened: Vec<Opened>,
     _drafts: Vec<Draft>,
+    pub(super) parts: Vec<Part>,
     /// By the caches' names.
     locks: BTreeMap<String, Arc<MountLock>>,
     /// Caches that nobody else has meanwhile.
@@ -50,16 +59,20 @@ pub(super) async fn collect(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Res
         groups: given.groups,
         _opened: Vec::new(),
         _drafts: Vec::new(),
+        parts: Vec::new(),
         locks: lock(exec, op, &names).await?,
         _private: Vec::new(),
         sockets: Vec::new(),
     };
     let mut agents = 0;
-    for (mount, name) in op.mounts.iter().zip(&names) {
+    for (number, (mount, name)) in op.mounts.iter().zip(&names).enumerate() {
         match mount {
+            MountOp::Part { root, source, target } => {
+                part_mount(exec, number, root, (source, target), id, &mut mounts).await?;
+            }
             MountOp::Bind { from, source, target, writable } => {
                 let opened = exec.open_to_mount(from).await?;
-                let path = inside(exec, &opened, source, id)?;
+                let path = inside(exec, &opened.view, &opened.path, source, id)?;
                 if *writable {
                     let scratch = exec.engine.store.draft(None)?;
                     mounts.list.push(writable_mount(path, target.clone(), &scratch)?);
@@ -93,6 +106,27 @@ pub(super) async fn collect(exec: &Arc<Executor>, op: &RunOp, id: NodeId) -> Res
     Ok(mounts)
 }
 
+async fn part_mount(
+    exec: &Executor,
+    number: usize,
+    root: &Root,
+    (source, target): (&str, &str),
+    id: NodeId,
+    mounts: &mut Mounts,
+) -> Result<(), Error> {
+    let (below, store) = (exec.materialize(root).await?, exec.engine.store.clone());
+    let (draft, tree) = blocking(move || {
+        let draft = store.draft(below.as_ref())?;
+        let tree = draft.mount()?;
+        Ok::<_, Error>((draft, tree))
+    })
+    .await?;
+    let source = inside(exec, &View::open(tree.path(), None, true)?, tree.path(), source, id)?;
+    mounts.list.push(sandbox::Mount::Bind { source, target: target.into(), read_only: false });
+    mounts.parts.push(Part { number, tree, draft });
+    Ok(())
+}
+
 /// What may be written to, and is thrown away: an upper layer over a folder, a copy of a file.
 fn writable_mount(path: PathBuf, target: String, scratch: &Draft) -> Result<sandbox::Mount, Error> {
     let kind = std::fs::metadata(&path).map_err(Error::io(path.display().to_string()))?.file_type();
@@ -113,11 +147,11 @@ fn writable_mount(path: PathBuf, target: String, scratch: &Draft) -> Result<sand
     Ok(sandbox::Mount::Bind { source: copy, target, read_only: false })
 }
 
-fn inside(exec: &Executor, opened: &Opened, source: &str, id: NodeId) -> Result<std::path::PathBuf, Error> {
-    let place = opened.view.locate(std::path::Path::new(source), true).map_err(|e| {
+fn inside(exec: &Executor, view: &View, root: &Path, source: &str, id: NodeId) -> Result<PathBuf, Error> {
+    let place = view.locate(Path::new(source), true).map_err(|e| {
         exec.step_failed(id, format!("mount source {source:?}: {}", std::io::Error::from(e)), String::new())
     })?;
-    Ok(opened.path.join(place.path))
+    Ok(root.join(place.path))
 }
 
 /// What the store calls the caches of a step, in the places of their mounts; mounts that are no caches have no name. A cache that
@@ -177,7 +211,7 @@ async fn cache_mount(
     let seed = match &cache.from {
         Some((from, source)) => {
             let opened = exec.open(from).await?;
-            Some((inside(exec, &opened, source, id)?, opened))
+            Some((inside(exec, &opened.view, &opened.path, source, id)?, opened))
         }
         None => None,
     };

@@ -76,7 +76,7 @@ impl Fetched {
             Self::Git(tree) => {
                 let view = View::open(&tree.path, None, false)?;
                 let excludes = op.selection.excludes.clone();
-                let matches = select(&view, "/", &Selection { parents: false, excludes })?;
+                let matches = select(&view, "/", &Selection { excludes, ..Selection::default() })?;
                 to.copy(&view, &matches, &op.dest)
             }
             Self::Http { file, name } => {

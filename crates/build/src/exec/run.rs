@@ -9,7 +9,8 @@ use archipel_dockerfile::redacted;
 use archipel_sandbox as sandbox;
 use archipel_store::{Draft, SnapshotId};
 
-use super::mounts::{Mounts, collect};
+use super::key::{self, Record, Records as _};
+use super::mounts::{Mounts, Part, collect};
 use super::{Executor, blocking};
 use crate::engine::warn;
 use crate::event::Stream;
@@ -46,11 +47,19 @@ pub(super) async fn run(
     let exec = executor.clone();
     blocking(move || {
         let Op::Run(op) = &exec.node(id).op else { return Ok(()) };
-        let mut again = exec.node(id).how == How::Emulated;
+        // What a first attempt left in mounts that are results cannot be taken back.
+        let mut again = exec.node(id).how == How::Emulated && mounts.parts.is_empty();
         loop {
             let draft = exec.engine.store.draft(parent.as_ref())?;
-            let request = request(&exec, op, &draft, &mounts);
+            let request = request(op, &draft, &mounts);
             let Some(failure) = execute(&exec, id, &request)? else {
+                for Part { number, tree, draft } in mounts.parts {
+                    drop(tree);
+                    let key = key::part(&made, number);
+                    let record = Record::new(exec.now, false);
+                    draft.commit(&record.snapshot(&key))?;
+                    exec.engine.store.remember(&key, &record)?;
+                }
                 return draft.commit(&made).map(drop).map_err(Error::from);
             };
             // QEMU crashes now and then where the program under it is well; a program that is not crashes again.
@@ -64,7 +73,7 @@ pub(super) async fn run(
     .await
 }
 
-fn request(exec: &Executor, op: &RunOp, draft: &Draft, mounts: &Mounts) -> sandbox::Request {
+fn request(op: &RunOp, draft: &Draft, mounts: &Mounts) -> sandbox::Request {
     let mut env = op.env.clone();
     env.extend(op.hidden_env.iter().cloned());
     env.extend(mounts.env.iter().cloned());
@@ -84,10 +93,11 @@ fn request(exec: &Executor, op: &RunOp, draft: &Draft, mounts: &Mounts) -> sandb
             NetworkMode::Host => sandbox::Network::Host,
             NetworkMode::None => sandbox::Network::None,
         },
-        extra_hosts: exec.request.add_hosts.clone(),
-        shm_size: exec.request.shm_size,
-        ulimits: exec.request.ulimits.clone(),
+        extra_hosts: op.hosts.clone(),
+        shm_size: op.shm_size,
+        ulimits: op.ulimits.clone(),
         privileged: op.insecure,
+        read_only: op.read_only,
         hostname: op.hostname.clone(),
         role: sandbox::Role::Step,
         ..sandbox::Request::default()
@@ -140,7 +150,8 @@ fn execute(exec: &Arc<Executor>, id: NodeId, request: &sandbox::Request) -> Resu
     if exec.cancel.is_cancelled() {
         return Err(Error::Interrupted);
     }
-    if exit.success() {
+    let Op::Run(op) = &exec.node(id).op else { return Ok(None) };
+    if exit.success() && op.exit_codes.is_empty() || op.exit_codes.contains(&exit.shell_code()) {
         return Ok(None);
     }
     let tail = tail.lock().map(|tail| tail.text()).unwrap_or_default();

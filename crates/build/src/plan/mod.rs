@@ -8,6 +8,7 @@
 
 mod instruction;
 mod metadata;
+mod op;
 mod scan;
 mod source;
 mod stage;
@@ -16,15 +17,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use archipel_dockerfile::{Chmod, GitSource, SshMount};
 use archipel_oci::{ImageConfig, Platform};
 
 use crate::context::Tree;
-use crate::device::Device;
 use crate::image::BaseImage;
-use crate::tree::Selection;
 use crate::{How, SourceDateEpoch};
 
+pub(crate) use op::*;
 pub(crate) use stage::Planner;
 
 /// A node's place in the plan.
@@ -32,7 +31,7 @@ pub(crate) use stage::Planner;
 pub(crate) struct NodeId(pub(crate) usize);
 
 /// A root file system.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Root {
     /// Nothing.
     Scratch,
@@ -40,6 +39,20 @@ pub(crate) enum Root {
     Image(Arc<BaseImage>),
     /// What a node made.
     Node(NodeId),
+}
+
+/// Names a root within one plan. Two images with the same layers are the same root.
+impl std::fmt::Debug for Root {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Image(image) => match image.chain() {
+                Some(chain) => write!(f, "{chain}"),
+                None => f.write_str("scratch"),
+            },
+            Self::Scratch => f.write_str("scratch"),
+            Self::Node(NodeId(n)) => write!(f, "#{n}"),
+        }
+    }
 }
 
 /// A tree to read from.
@@ -52,7 +65,7 @@ pub(crate) enum Source {
 }
 
 /// One operation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Node {
     /// The file system that it changes.
     pub(crate) root: Root,
@@ -70,138 +83,6 @@ pub(crate) struct Node {
     pub(crate) no_cache: bool,
     /// Where it stands in the Dockerfile.
     pub(crate) span: Range<usize>,
-}
-
-/// What a node does.
-#[derive(Debug)]
-pub(crate) enum Op {
-    /// RUN.
-    Run(Box<RunOp>),
-    /// COPY and ADD.
-    Copy(Box<CopyOp>),
-    /// WORKDIR: makes a directory.
-    MakeDir(MakeDirOp),
-}
-
-/// RUN.
-#[derive(Debug)]
-pub(crate) struct RunOp {
-    pub(crate) argv: Vec<String>,
-    pub(crate) env: Vec<(String, String)>,
-    /// Proxy settings: the process sees them, the key does not.
-    pub(crate) hidden_env: Vec<(String, String)>,
-    pub(crate) cwd: String,
-    pub(crate) user: String,
-    pub(crate) mounts: Vec<MountOp>,
-    pub(crate) devices: Vec<Arc<Device>>,
-    pub(crate) network: NetworkMode,
-    pub(crate) insecure: bool,
-    pub(crate) hostname: String,
-    /// Which processor its files are for.
-    pub(crate) platform: Platform,
-}
-
-/// The network that a process sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum NetworkMode {
-    Host,
-    None,
-}
-
-/// `RUN --mount`.
-#[derive(Debug)]
-pub(crate) enum MountOp {
-    Bind {
-        from: Source,
-        source: String,
-        target: String,
-        writable: bool,
-    },
-    Cache(CacheMount),
-    Tmpfs {
-        target: String,
-        size: Option<u64>,
-    },
-    Secret(SecretMount),
-    Ssh(SshMount),
-    /// A file of the instruction itself: the script of a heredoc with a shebang.
-    Script {
-        target: String,
-        content: String,
-    },
-}
-
-/// `--mount=type=cache`.
-#[derive(Debug)]
-pub(crate) struct CacheMount {
-    pub(crate) id: String,
-    pub(crate) target: String,
-    pub(crate) from: Option<(Source, String)>,
-    pub(crate) sharing: Sharing,
-    pub(crate) read_only: bool,
-    pub(crate) owner: (u32, u32),
-    pub(crate) mode: u32,
-}
-
-/// Who may use a cache mount at the same time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sharing {
-    Shared,
-    Private,
-    Locked,
-}
-
-/// `--mount=type=secret`.
-#[derive(Debug)]
-pub(crate) struct SecretMount {
-    pub(crate) id: String,
-    pub(crate) target: Option<String>,
-    pub(crate) env: Option<String>,
-    pub(crate) required: bool,
-    pub(crate) owner: (u32, u32),
-    pub(crate) mode: u32,
-}
-
-/// COPY and ADD.
-#[derive(Debug)]
-pub(crate) struct CopyOp {
-    /// Where paths are looked up.
-    pub(crate) from: Source,
-    pub(crate) items: Vec<Item>,
-    /// Absolute; a `/` at its end says that it is a directory.
-    pub(crate) dest: String,
-    pub(crate) chown: Option<String>,
-    pub(crate) chmod: Option<Chmod>,
-    pub(crate) selection: Selection,
-    /// Archives among the paths are unpacked: what ADD does unless it is told not to.
-    pub(crate) unpack_paths: bool,
-    /// Archives that come from URLs are unpacked: what ADD does only where it is told to.
-    pub(crate) unpack_urls: bool,
-    /// `--checksum`, of the one item.
-    pub(crate) checksum: Option<String>,
-    /// `--link`: what is below is not looked at. Its directories and links do not matter.
-    pub(crate) link: bool,
-}
-
-/// One thing to copy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Item {
-    /// A path, with wildcards.
-    Path(String),
-    /// A file that stands in the Dockerfile.
-    Inline { name: String, content: String },
-    /// A file of the web.
-    Http { url: String, file_name: String },
-    /// A git repository's tree.
-    Git(Box<GitSource>),
-}
-
-/// WORKDIR.
-#[derive(Debug)]
-pub(crate) struct MakeDirOp {
-    pub(crate) path: String,
-    pub(crate) user: String,
 }
 
 /// One step of an image's history.
@@ -249,7 +130,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Adds a node, or finds the one that does the same.
     fn intern(&mut self, node: Node) -> NodeId {
-        let identity = format!("{} {} {:?}", root_identity(&node.root), node.no_cache, Identity(&node.op));
+        let identity = format!("{:?} {} {}", node.root, node.no_cache, op::identity(&node.op));
         if let Some(id) = self.interned.get(&identity) {
             self.nodes[id.0].platforms.extend(node.platforms);
             return *id;
@@ -287,93 +168,9 @@ impl Plan {
         add(&node.root);
         for source in node.op.sources() {
             if let Source::Root(root) = source {
-                add(root);
+                add(&root);
             }
         }
         needs.into_iter().collect()
-    }
-}
-
-impl Op {
-    /// The trees that it reads beside its own root.
-    pub(crate) fn sources(&self) -> Vec<&Source> {
-        match self {
-            Self::Copy(copy) => vec![&copy.from],
-            Self::Run(run) => run
-                .mounts
-                .iter()
-                .filter_map(|mount| match mount {
-                    MountOp::Bind { from, .. } => Some(from),
-                    MountOp::Cache(cache) => cache.from.as_ref().map(|(source, _)| source),
-                    _ => None,
-                })
-                .collect(),
-            Self::MakeDir(_) => Vec::new(),
-        }
-    }
-}
-
-/// Names a root within one plan. Two images with the same layers are the same root.
-fn root_identity(root: &Root) -> String {
-    match root {
-        Root::Scratch => "scratch".into(),
-        Root::Image(image) => image.chain().map_or_else(|| "scratch".into(), |chain| chain.to_string()),
-        Root::Node(NodeId(n)) => format!("#{n}"),
-    }
-}
-
-/// Prints an operation for interning: like `Debug`, but with roots by what they are and without the platform that a RUN's
-/// files are for, which follows from the root.
-struct Identity<'a>(&'a Op);
-
-impl std::fmt::Debug for Identity<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let source = |source: &Source| match source {
-            Source::Context(n) => format!("context {n}"),
-            Source::Root(root) => root_identity(root),
-        };
-        for read in self.0.sources() {
-            write!(f, "{} ", source(read))?;
-        }
-        match self.0 {
-            Op::MakeDir(make) => write!(f, "{make:?}"),
-            Op::Copy(c) => write!(
-                f,
-                "{:?}",
-                (
-                    &c.items,
-                    &c.dest,
-                    &c.chown,
-                    &c.chmod,
-                    &c.selection,
-                    c.unpack_paths,
-                    c.unpack_urls,
-                    &c.checksum,
-                    c.link
-                )
-            ),
-            Op::Run(r) => {
-                write!(
-                    f,
-                    "{:?}",
-                    (&r.argv, &r.env, &r.hidden_env, &r.cwd, &r.user, r.network, r.insecure, &r.hostname)
-                )?;
-                for device in &r.devices {
-                    write!(f, "{:?}", device.name)?;
-                }
-                for mount in &r.mounts {
-                    match mount {
-                        MountOp::Bind { source, target, writable, .. } => write!(f, "{source:?}{target:?}{writable}")?,
-                        MountOp::Cache(c) => write!(
-                            f,
-                            "{:?}",
-                            (&c.id, &c.target, c.from.as_ref().map(|x| &x.1), c.sharing, c.read_only, c.owner, c.mode)
-                        )?,
-                        other => write!(f, "{other:?}")?,
-                    }
-                }
-                Ok(())
-            }
-        }
     }
 }

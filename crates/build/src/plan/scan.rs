@@ -55,7 +55,12 @@ impl Planner<'_> {
             devices: Vec::new(),
             network: NetworkMode::Host,
             insecure: false,
+            read_only: false,
             hostname: HOSTNAME.into(),
+            hosts: self.request.add_hosts.clone(),
+            shm_size: self.request.shm_size,
+            ulimits: self.request.ulimits.clone(),
+            exit_codes: Vec::new(),
             platform: host,
         };
         let (root, how) = (Root::Node(root), How::Native);

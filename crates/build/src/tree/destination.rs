@@ -21,7 +21,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::view::{is_dir, is_link, parts};
-use super::walk::Entry;
+use super::walk::{Entry, names};
 use super::{Match, View, xattr};
 use crate::Error;
 
@@ -51,6 +51,10 @@ pub(crate) struct Destination {
     ownership: Ownership,
     /// The time of what no source gives a time to: directories made on the way.
     now: Timespec,
+    /// The time of everything that is written, whatever its source says.
+    time: Option<Timespec>,
+    /// What is of another kind than what comes in its place gives way to it.
+    replace: bool,
     /// Real paths of directories, with the times they get at the end.
     times: HashMap<PathBuf, Timespec>,
     /// The directory that was opened last: files come in runs.
@@ -66,20 +70,45 @@ impl Destination {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(rustix::fs::CWD, root, flags, Mode::empty()).map_err(|e| failed(root, e))?;
         let now = Timespec { tv_sec: now, tv_nsec: 0 };
-        Ok(Self { root: fd, ownership, now, times: HashMap::new(), last: None, names: HashMap::new(), lone: 0 })
+        let (times, names) = (HashMap::new(), HashMap::new());
+        Ok(Self { root: fd, ownership, now, time: None, replace: false, times, last: None, names, lone: 0 })
+    }
+
+    /// Gives everything that is written this time, in nanoseconds since 1970.
+    pub(crate) fn dated(mut self, time: Option<i64>) -> Self {
+        self.time = time.map(timespec);
+        self.now = self.time.unwrap_or(self.now);
+        self
+    }
+
+    /// Lets what is of another kind than what comes in its place give way to it.
+    pub(crate) fn replacing(mut self, replace: bool) -> Self {
+        self.replace = replace;
+        self
     }
 
     /// Copies what the matches stand for to `dest`, an absolute path, one after the other. A `/` at its end makes it a directory; so
     /// does one that is there. A directory's contents go to `dest` itself.
     pub(crate) fn copy(&mut self, view: &View, matches: &[Match], dest: &str) -> Result<(), Error> {
+        self.copy_dirs(view, matches, dest, true)
+    }
+
+    /// The same; a directory whose `contents` are not what is meant goes into `dest` where there is one, as with `cp -a`.
+    pub(crate) fn copy_dirs(
+        &mut self,
+        view: &View,
+        matches: &[Match],
+        dest: &str,
+        contents: bool,
+    ) -> Result<(), Error> {
         for found in matches {
             // What is one file in a source is one file in the image, and of several sources each brings its own (BuildKit).
             self.names.clear();
             // A source's contents are copied, not itself: where their directory is made, it is like every other that is made
             // on the way (BuildKit).
             let target = match found.is_dir() {
-                true => self.make_dirs(Path::new(dest))?,
-                false => self.file_target(dest, &found.name)?,
+                true if contents => self.make_dirs(Path::new(dest))?,
+                _ => self.file_target(dest, &found.name)?,
             };
             found.visit(view, &mut |entry| {
                 let to = if entry.path.as_os_str().is_empty() { target.clone() } else { target.join(entry.path) };
@@ -253,7 +282,7 @@ impl Destination {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let mut source = File::from(openat(entry.dir, entry.name, flags, Mode::empty())?);
                 let mode = self.mode(stat.st_mode, false);
-                self.create(to, mode, owner, mtime(stat), |file| {
+                self.create(to, mode, owner, self.mtime(stat), |file| {
                     std::io::copy(&mut source, file)?;
                     Ok(xattr::copy(&source, &*file, keeps_owner)?)
                 })
@@ -266,12 +295,12 @@ impl Destination {
                 let target = readlinkat(entry.dir, entry.name, Vec::new())?;
                 let dir = self.make_room(parent, name)?;
                 symlinkat(target.as_c_str(), &*dir, name)?;
-                self.own(&dir, name, owner, mtime(stat))?;
+                self.own(&dir, name, owner, self.mtime(stat))?;
             }
             // A socket means nothing without the process behind it. BuildKit leaves an empty file in its place.
             FileType::Socket => {
                 let mode = self.mode(stat.st_mode, false);
-                self.create(to, mode, owner, mtime(stat), |_| Ok(()))
+                self.create(to, mode, owner, self.mtime(stat), |_| Ok(()))
                     .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
             }
             _ => {
@@ -279,7 +308,7 @@ impl Destination {
                 let mode = Mode::from_raw_mode(self.mode(stat.st_mode, false));
                 mknodat(&*dir, name, kind, mode, stat.st_rdev)?;
                 rustix::fs::chmodat(&*dir, name, mode, AtFlags::empty())?;
-                self.own(&dir, name, owner, mtime(stat))?;
+                self.own(&dir, name, owner, self.mtime(stat))?;
             }
         }
         Ok(())
@@ -295,9 +324,14 @@ impl Destination {
         }
         let dir = self.dir(parent)?;
         let is_new = match statat(&*dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if !is_dir(&stat) && self.replace => {
+                let dir = self.make_room(parent, name)?;
+                mkdirat(&*dir, name, Mode::from_raw_mode(0o700))?;
+                true
+            }
             Ok(stat) if !is_dir(&stat) => return Err(Errno::NOTDIR),
             Ok(_) if top => {
-                self.times.insert(to.to_owned(), mtime(entry.stat));
+                self.times.insert(to.to_owned(), self.mtime(entry.stat));
                 return Ok(());
             }
             Ok(_) => false,
@@ -318,7 +352,7 @@ impl Destination {
         let source = openat(entry.dir, entry.name, flags, Mode::empty())?;
         xattr::copy(&source, &fd, trusted)?;
         fchmod(&fd, Mode::from_raw_mode(self.mode(entry.stat.st_mode, true)))?;
-        self.times.insert(to.to_owned(), mtime(entry.stat));
+        self.times.insert(to.to_owned(), self.mtime(entry.stat));
         Ok(())
     }
 
@@ -348,8 +382,68 @@ impl Destination {
         let dir = self.touch(parent)?;
         match unlinkat(&*dir, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(dir),
+            Err(Errno::ISDIR) if self.replace => {
+                remove_all(&dir, name)?;
+                Ok(dir)
+            }
             Err(e) => Err(e), // EISDIR: a file does not replace a directory
         }
+    }
+
+    /// Fails where the directory that a path is in is not there.
+    pub(crate) fn must_have_parent(&mut self, path: &Path) -> Result<(), Error> {
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let real = self.resolve(parent)?;
+        self.dir(&real).map(drop).map_err(|e| failed(parent, e))
+    }
+
+    /// Makes a directory whose parent is there; one that is there already stays as it is.
+    pub(crate) fn make_one_dir(&mut self, path: &Path) -> Result<(), Error> {
+        let real = self.resolve(path)?;
+        let (parent, name) = split(&real);
+        match self.make_dir(parent, name) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(e) => Err(failed(&real, e)),
+        }
+    }
+
+    /// Writes a file whose directory is there. A link is followed.
+    pub(crate) fn write_file(&mut self, path: &Path, mode: u32, content: &[u8]) -> Result<(), Error> {
+        let real = self.resolve(path)?;
+        let owner = self.ownership.owner.unwrap_or((0, 0));
+        self.create(&real, mode, owner, self.now, |file| std::io::Write::write_all(file, content))
+            .map_err(|e| Error::Io { what: format!("write {}", path.display()), source: e })
+    }
+
+    /// Makes a link whose directory is there, and whose name is not.
+    pub(crate) fn link(&mut self, path: &Path, target: &str) -> Result<(), Error> {
+        let real = self.resolve(path)?;
+        let (parent, name) = split(&real);
+        let owner = self.ownership.owner.unwrap_or((0, 0));
+        let made = self.touch(parent).and_then(|dir| {
+            symlinkat(target, &*dir, name)?;
+            self.own(&dir, name, owner, self.now)
+        });
+        made.map_err(|e| Error::Io { what: format!("link {}", path.display()), source: e.into() })
+    }
+
+    /// Takes away a file, or a directory with all that is in it. Says whether there was anything. The last part is no link that is followed.
+    pub(crate) fn remove(&mut self, path: &Path) -> Result<bool, Error> {
+        let (parent, name) = split(path);
+        let told = |e: Errno| Error::Io { what: format!("remove {}", path.display()), source: e.into() };
+        let removed = self.resolve(parent).and_then(|real| {
+            let dir = self.touch(&real).map_err(told)?;
+            remove_all(&dir, name).map_err(told)
+        });
+        match removed {
+            Ok(()) => Ok(true),
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn mtime(&self, stat: &Stat) -> Timespec {
+        self.time.unwrap_or_else(|| mtime(stat))
     }
 
     fn own(&self, dir: &OwnedFd, name: &OsStr, owner: (u32, u32), time: Timespec) -> Result<(), Errno> {
@@ -367,6 +461,25 @@ impl Destination {
         }
         Ok(())
     }
+}
+
+/// Removes a name with all that is below it. Links are taken away and not followed.
+fn remove_all(dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+    match unlinkat(dir, name, AtFlags::empty()) {
+        Err(Errno::ISDIR) => {}
+        other => return other,
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let inner = openat(dir, name, flags, Mode::empty())?;
+    for child in names(&inner)? {
+        remove_all(&inner, &child)?;
+    }
+    unlinkat(dir, name, AtFlags::REMOVEDIR)
+}
+
+fn timespec(nanoseconds: i64) -> Timespec {
+    let second = 1_000_000_000;
+    Timespec { tv_sec: nanoseconds.div_euclid(second), tv_nsec: nanoseconds.rem_euclid(second) as _ }
 }
 
 fn split(path: &Path) -> (&Path, &OsStr) {

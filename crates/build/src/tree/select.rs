@@ -20,6 +20,12 @@ pub(crate) struct Selection {
     pub(crate) parents: bool,
     /// `--exclude`.
     pub(crate) excludes: Vec<String>,
+    /// Of a directory only what one of these fits; everything if there is none. No instruction says so, but frontends do.
+    pub(crate) includes: Vec<String>,
+    /// The path is a name as it stands, whatever wildcards are in it (frontends).
+    pub(crate) literal: bool,
+    /// A link is meant itself, and not where it leads (frontends).
+    pub(crate) no_follow: bool,
 }
 
 /// One thing that a source stands for.
@@ -42,11 +48,17 @@ pub(crate) fn select(view: &View, source: &str, selection: &Selection) -> Result
         (true, Some((base, rest))) => (base, Some(rest)),
         (true, None) => ("", Some(source)),
     };
+    let includes = (!selection.includes.is_empty()).then(|| IgnoreFile::from_patterns(&selection.includes));
+    let follow = !selection.parents && !selection.no_follow;
+    let expanded = match selection.literal {
+        true => plain(view, base, &clean(base), follow)?,
+        false => expand(view, base, follow)?,
+    };
     let mut found = Vec::new();
-    for (place, name) in expand(view, base, !selection.parents)? {
+    for (place, name) in expanded {
         let exclude = exclude.clone();
         let Some(rest) = rest else {
-            found.push(Match { place, name, exclude, include: None });
+            found.push(Match { place, name, exclude, include: includes.clone() });
             continue;
         };
         let rest = clean(rest);
@@ -57,7 +69,7 @@ pub(crate) fn select(view: &View, source: &str, selection: &Selection) -> Result
         let include = (!rest.is_empty()).then(|| IgnoreFile::from_patterns(&[rest]));
         found.push(Match { place, name, exclude, include });
     }
-    if found.is_empty() && !has_wildcard(base) {
+    if found.is_empty() && (selection.literal || !has_wildcard(base)) {
         return Err(not_found());
     }
     Ok(found)
@@ -161,12 +173,7 @@ fn located(view: &View, source: &str, errno: Errno) -> Error {
 fn expand(view: &View, path: &str, follow: bool) -> Result<Vec<(Place, OsString)>, Error> {
     let cleaned = clean(path);
     if !has_wildcard(&cleaned) {
-        let place = view.locate(Path::new(&cleaned), follow).map_err(|e| located(view, path, e))?;
-        if view.ignores(&place.path) && (!is_dir(&place.stat) || view.may_prune(&place.path)) {
-            return Err(located(view, path, Errno::NOENT));
-        }
-        let name = parts(Path::new(&cleaned)).next_back().unwrap_or(OsStr::new("")).to_owned();
-        return Ok(vec![(place, name)]);
+        return plain(view, path, &cleaned, follow);
     }
     let components: Vec<&str> = cleaned.split('/').collect();
     let literal = components.iter().take_while(|c| !has_wildcard(c)).count();
@@ -181,6 +188,16 @@ fn expand(view: &View, path: &str, follow: bool) -> Result<Vec<(Place, OsString)
     descend(view, &start, &components[literal..], follow, &mut found)
         .map_err(|(path, e)| located(view, &path.to_string_lossy(), e))?;
     Ok(found)
+}
+
+/// The one place of a path without wildcards.
+fn plain(view: &View, path: &str, cleaned: &str, follow: bool) -> Result<Vec<(Place, OsString)>, Error> {
+    let place = view.locate(Path::new(cleaned), follow).map_err(|e| located(view, path, e))?;
+    if view.ignores(&place.path) && (!is_dir(&place.stat) || view.may_prune(&place.path)) {
+        return Err(located(view, path, Errno::NOENT));
+    }
+    let name = parts(Path::new(cleaned)).next_back().unwrap_or(OsStr::new("")).to_owned();
+    Ok(vec![(place, name)])
 }
 
 fn descend(

@@ -1,0 +1,129 @@
+//! One layer's files on top of other layers: what merges and differences of file systems are made of.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags, lgetxattr, llistxattr, lsetxattr, utimensat};
+use rustix::io::Errno;
+
+use crate::error::At as _;
+use crate::{Error, Result, Snapshot, SnapshotId, Store};
+
+/// More than any attribute has.
+const MAX_ATTRIBUTE: usize = 64 * 1024;
+
+impl Store {
+    /// Lays the files of a snapshot (its own, not those below it) on `parent`, with the marks of what it removed. Nothing is copied:
+    /// snapshots never change, so two can have the same files by links.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], or the file system's.
+    pub fn lay(&self, layer: &SnapshotId, parent: Option<&SnapshotId>, id: &SnapshotId) -> Result<Snapshot> {
+        if let Some(known) = self.snapshot(id)? {
+            return Ok(known);
+        }
+        let layer = self.snapshot(layer)?.ok_or_else(|| Error::Missing(layer.clone()))?;
+        let mut draft = self.draft(parent)?;
+        draft.skipped = layer.skipped;
+        link_tree(&layer.path, draft.upper())?;
+        draft.commit(id)
+    }
+}
+
+/// Makes the folders of a tree once more, and links everything else into them.
+fn link_tree(from: &Path, to: &Path) -> Result<()> {
+    let mut folders = HashMap::new();
+    let mut open = vec![PathBuf::new()];
+    while let Some(folder) = open.pop() {
+        let (source, target) = (from.join(&folder), to.join(&folder));
+        let meta = fs::symlink_metadata(&source).at(&source)?;
+        for entry in fs::read_dir(&source).at(&source)? {
+            let entry = entry.at(&source)?;
+            let (path, place) = (folder.join(entry.file_name()), target.join(entry.file_name()));
+            if entry.file_type().at(&source)?.is_dir() {
+                fs::create_dir(&place).at(&place)?;
+                open.push(path);
+            } else {
+                fs::hard_link(entry.path(), &place).at(&place)?;
+            }
+        }
+        folders.insert(folder, meta);
+    }
+    // Last, for every file that comes into a folder changes its time.
+    for (folder, meta) in folders {
+        dress(&from.join(&folder), &to.join(&folder), &meta).at(to)?;
+    }
+    Ok(())
+}
+
+fn dress(from: &Path, to: &Path, meta: &Metadata) -> io::Result<()> {
+    chown(to, Some(meta.uid()), Some(meta.gid()))?;
+    fs::set_permissions(to, fs::Permissions::from_mode(meta.mode() & 0o7777))?;
+    attributes(from, to)?;
+    let mtime = Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() };
+    Ok(utimensat(CWD, to, &Timestamps { last_access: mtime, last_modification: mtime }, AtFlags::empty())?)
+}
+
+/// Overlayfs's own among them: they say what a folder hides.
+fn attributes(from: &Path, to: &Path) -> std::result::Result<(), Errno> {
+    let mut names = vec![0; MAX_ATTRIBUTE];
+    let length = match llistxattr(from, names.as_mut_slice()) {
+        Ok(length) => length,
+        Err(Errno::NOTSUP) => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    for name in names.get(..length).unwrap_or_default().split(|b| *b == 0).filter(|name| !name.is_empty()) {
+        let name = OsStr::from_bytes(name);
+        let mut value = vec![0; MAX_ATTRIBUTE];
+        let copied = lgetxattr(from, name, value.as_mut_slice()).and_then(|length| {
+            value.truncate(length);
+            lsetxattr(to, name, &value, XattrFlags::empty())
+        });
+        match copied {
+            // The machine's own, which only it may give.
+            Ok(()) | Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM | Errno::ACCESS) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use archipel_oci::Digest;
+
+    fn made(store: &Store, name: &str, parent: Option<&SnapshotId>, fill: impl FnOnce(&Path)) -> SnapshotId {
+        let id = SnapshotId::step(&Digest::of(name.as_bytes()));
+        let draft = store.draft(parent).unwrap();
+        fill(draft.upper());
+        draft.commit(&id).unwrap();
+        id
+    }
+
+    #[test]
+    fn a_layer_on_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let below = made(&store, "below", None, |upper| fs::write(upper.join("a"), "a").unwrap());
+        let other = made(&store, "other", None, |upper| {
+            fs::create_dir_all(upper.join("d/e")).unwrap();
+            fs::write(upper.join("d/e/b"), "b").unwrap();
+            std::os::unix::fs::symlink("a", upper.join("l")).unwrap();
+            fs::set_permissions(upper.join("d"), fs::Permissions::from_mode(0o2750)).unwrap();
+        });
+        let id = SnapshotId::step(&Digest::of(b"laid"));
+        let laid = store.lay(&other, Some(&below), &id).unwrap();
+        assert_eq!(laid.parent, Some(below));
+        assert_eq!(fs::read_to_string(laid.path.join("d/e/b")).unwrap(), "b");
+        assert_eq!(fs::symlink_metadata(laid.path.join("d")).unwrap().mode() & 0o7777, 0o2750);
+        assert_eq!(fs::read_link(laid.path.join("l")).unwrap(), Path::new("a"));
+        let original = fs::metadata(store.snapshot(&other).unwrap().unwrap().path.join("d/e/b")).unwrap();
+        assert_eq!(fs::metadata(laid.path.join("d/e/b")).unwrap().ino(), original.ino());
+    }
+}
