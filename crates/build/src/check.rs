@@ -47,7 +47,7 @@ impl Engine {
     /// # Errors
     /// If there is no Dockerfile to read. What is wrong with it is among what was found.
     pub async fn check(&self, request: &Request) -> Result<Check, Error> {
-        let Loaded { tree, name, text, .. } = context::load(request, self).await?;
+        let Loaded { tree, name, text, .. } = context::load_dockerfile(request, self, "--check").await?;
         let Parsed { dockerfile, diagnostics } = dockerfile::parse(&text);
         let (errors, warnings): (Vec<_>, Vec<_>) = diagnostics.into_iter().partition(|d| d.severity == Severity::Error);
         let parsed = errors.is_empty();
@@ -117,7 +117,7 @@ impl Engine {
     }
 
     async fn correct(&self, request: &Request) -> Result<(Loaded, dockerfile::Dockerfile), Error> {
-        let loaded = context::load(request, self).await?;
+        let loaded = context::load_dockerfile(request, self, "--call").await?;
         let Parsed { dockerfile, mut diagnostics } = dockerfile::parse(&loaded.text);
         diagnostics.retain(|d| d.severity == Severity::Error);
         if diagnostics.is_empty() { Ok((loaded, dockerfile)) } else { Err(error(loaded, diagnostics)) }

@@ -2,21 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use archipel_oci::{Digest, Platform};
+use archipel_oci::{Digest, History, Platform};
 use archipel_remote::Client;
 use archipel_sandbox::emulation::Emulation;
 use archipel_store::Store;
 
+use crate::around::Around;
 use crate::cancel::Cancel;
-use crate::context::Loaded;
-use crate::exec::{Executor, SinkHandle};
+use crate::exec::Executor;
 use crate::export::{PlatformResult, ResultLayer};
-use crate::plan::{NodeId, Plan, Planner, Root, StageResult};
+use crate::frontend::Frontend;
+use crate::plan::{NodeId, Planner, Root, StageResult};
 use crate::steps::Steps;
-use crate::{Error, Event, How, Request, Sink, StepInfo, Warning, context, epoch, inline, schedule};
+use crate::{Error, Event, How, Request, Sink, Warning, context, epoch, inline};
 
 /// A store, a registry client and a way to run foreign binaries. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -99,52 +100,36 @@ impl Engine {
         let loaded = context::load(request, self).await?;
         let steps = Steps::default();
         let mut request = request.clone();
-        if let Some(time) = self.early_epoch(&request, &loaded).await? {
+        // A frontend knows itself what its text says of the time.
+        if Frontend::of(&loaded, &request)?.is_none()
+            && let Some(time) = self.early_epoch(&request, &loaded).await? {
             request.build_args.push((epoch::NAME.into(), time.map(|time| time.to_string()).unwrap_or_default()));
         }
-        let made = self.make(request, &loaded, sink, &steps).await?;
-        let request = made.executor.request.clone();
-        let built = self.export(&request, made.executor.epoch, made.results, sink, &steps).await?;
+        let (request, loaded) = (Arc::new(request), Arc::new(loaded));
+        let around = Around { request, loaded, sink: sink.clone(), steps: steps.clone() };
+        let made = self.make(&around).await?;
+        let built = self.export(&around.request, made.executor.epoch, made.results, sink, &steps).await?;
         // After the result: what somebody waits for comes first, and a cache that fails has cost nothing.
         self.export_cache(&made.executor, &made.layers, sink, &steps).await?;
         Ok(built)
     }
 
     /// Plans and runs.
-    async fn make(&self, request: Request, loaded: &Loaded, sink: &Sink, steps: &Steps) -> Result<Made, Error> {
+    async fn make(&self, around: &Around) -> Result<Made, Error> {
         let begun = Instant::now();
-        let planned = Planner::new(self, &request, loaded, sink, steps)?.plan().await?;
-        let ids = declare(&planned.plan, sink, steps);
-        // A failing step must not stop another build of the same engine; a person's Ctrl-C stops them all.
-        let cancel = Cancel::default();
-        let executor = Arc::new(Executor {
-            engine: self.clone(),
-            outputs: planned.plan.nodes.iter().map(|_| OnceLock::new()).collect(),
-            plan: planned.plan,
-            contexts: planned.contexts,
-            steps: ids,
-            counter: steps.clone(),
-            sink: SinkHandle(sink.clone()),
-            cancel: cancel.clone(),
-            dockerfile: (loaded.name.clone(), loaded.text.clone()),
-            now: planned.epoch.map_or_else(now, |epoch| epoch.0),
-            epoch: planned.epoch,
-            inline: tokio::sync::OnceCell::new(),
-            fresh_caches: tokio::sync::Mutex::default(),
-            lost_caches: Mutex::default(),
-            request: Arc::new(request),
-        });
-        let outer = self.cancel.clone();
-        let watch = tokio::spawn(async move {
-            outer.cancelled().await;
-            cancel.cancel();
-        });
-        let ran = run(&executor).await;
-        watch.abort();
-        if self.cancel.is_cancelled() {
-            return Err(Error::Interrupted);
-        }
-        ran?;
+        let planned = match Frontend::of(&around.loaded, &around.request)? {
+            Some(frontend) => self.planned_by(&frontend, around).await?,
+            None => Planner::new(self, around)?.plan().await?,
+        };
+        let ends = |target: &StageResult| {
+            let mut wanted = planned.plan.below(&target.root);
+            wanted.extend(target.scan.iter().flat_map(|scan| planned.plan.below(&Root::Node(*scan))));
+            wanted
+        };
+        let wanted = planned.targets.iter().flat_map(ends).collect();
+        let executor =
+            around.executor(self, planned.plan, planned.contexts, planned.epoch, &wanted, &planned.made);
+        executor.run_all(&wanted).await?;
         let steps_of = |target: &StageResult| target.steps.iter().filter_map(|step| step.node).collect::<Vec<_>>();
         let layers = planned.targets.iter().flat_map(steps_of).collect();
         let mut results = Vec::new();
@@ -162,30 +147,6 @@ struct Made {
     results: Vec<PlatformResult>,
     /// The nodes whose layers are in the results.
     layers: BTreeSet<NodeId>,
-}
-
-/// Tells of every step before any begins, so that a renderer knows how many there are.
-fn declare(plan: &Plan, sink: &Sink, steps: &Steps) -> Vec<crate::StepId> {
-    let declare = |node: &crate::plan::Node| {
-        let id = steps.next();
-        let platforms = node.platforms.iter().cloned().collect();
-        let (name, label) = (node.name.clone(), node.label.clone());
-        sink(Event::Declared(StepInfo { id, name, label, platforms, how: node.how }));
-        id
-    };
-    plan.nodes.iter().map(declare).collect()
-}
-
-async fn run(executor: &Arc<Executor>) -> Result<(), Error> {
-    let plan = &executor.plan;
-    let rank = |node: &crate::plan::Node| u32::from(node.how == How::Emulated);
-    let task = |(n, node)| schedule::Task { needs: plan.needs(NodeId(n)), rank: rank(node) };
-    let tasks: Vec<_> = plan.nodes.iter().enumerate().map(task).collect();
-    let jobs = match executor.request.jobs {
-        0 => std::thread::available_parallelism().map_or(2, usize::from),
-        n => n,
-    };
-    schedule::run(&tasks, jobs, &executor.cancel, |n| executor.clone().run(NodeId(n))).await
 }
 
 /// Turns a planned stage, whose nodes have run, into what an exporter takes.
@@ -211,13 +172,8 @@ fn result(executor: &Executor, target: StageResult, begun: Instant) -> Result<Pl
         }
         // A step that only changes the config happened, for all that anybody can see, when the files below it were made:
         // so that the same build again is the same image.
-        config.history.push(archipel_oci::History {
-            created: created.clone(),
-            created_by: Some(step.created_by.clone()),
-            author: None,
-            comment: Some("buildkit.dockerfile.v0".into()),
-            empty_layer: step.node.is_none(),
-        });
+        let created = step.history.created.clone().or_else(|| created.clone());
+        config.history.push(History { created, empty_layer: step.node.is_none(), ..step.history.clone() });
     }
     inline::write(&mut config, executor.request.keeps_inline_cache().then_some(&entries));
     config.created = Some(created.unwrap_or_else(|| rfc3339(executor.now)));

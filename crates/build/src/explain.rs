@@ -1,11 +1,14 @@
 //! What a build would do, and why: the plan in words (`--explain`). Nothing is run, and no layer is fetched.
 
+use std::sync::Arc;
+
 use archipel_oci::Platform;
 
 use crate::plan::{
     CacheMount, CopyOp, FileAction, FileOp, Item, MountOp, NetworkMode, Node, NodeId, Op, Plan, Planned, Planner, Root,
     RunOp, Source,
 };
+use crate::around::Around;
 use crate::steps::Steps;
 use crate::{Engine, Error, How, Request, Sink, context};
 
@@ -34,9 +37,10 @@ impl Engine {
     /// # Errors
     /// What is wrong with the Dockerfile, or a base image that cannot be had.
     pub async fn explain(&self, request: &Request, sink: &Sink) -> Result<Vec<ExplainedStep>, Error> {
-        let loaded = context::load(request, self).await?;
-        let steps = Steps::default();
-        let planned = Planner::new(self, request, &loaded, sink, &steps)?.plan().await?;
+        let loaded = Arc::new(context::load_dockerfile(request, self, "--explain").await?);
+        let (sink, steps) = (sink.clone(), Steps::default());
+        let around = Around { request: Arc::new(request.clone()), loaded, sink, steps };
+        let planned = Planner::new(self, &around)?.plan().await?;
         let plan = &planned.plan;
         Ok(plan.nodes.iter().map(|node| step(&planned, node, request)).collect())
     }

@@ -14,6 +14,7 @@
 //! Everything that happens is told as an [`Event`]; nothing here prints.
 #![forbid(unsafe_code)]
 
+mod around;
 mod attestation;
 mod cache;
 mod cancel;
@@ -29,6 +30,7 @@ mod exec;
 mod explain;
 mod export;
 mod fetch;
+mod frontend;
 mod image;
 mod index;
 mod inline;

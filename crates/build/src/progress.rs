@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use archipel_oci::Platform;
 
+use crate::event::Stream;
 use crate::steps::Steps;
 use crate::{Error, Event, How, Sink, StepId, StepInfo, StepOutcome};
 
@@ -31,6 +32,11 @@ impl Work {
         sink(Event::Declared(StepInfo { id: step, name: name.into(), label: None, platforms, how: How::Assembled }));
         sink(Event::Started(step));
         Self { sink: sink.clone(), step, begun: Instant::now(), count: Arc::default() }
+    }
+
+    /// A process of this step has written something.
+    pub(crate) fn output(&self, stream: Stream, bytes: &[u8]) {
+        (self.sink)(Event::Output { step: self.step, stream, bytes: bytes.to_vec() });
     }
 
     /// So many more bytes will have to be moved.

@@ -9,6 +9,8 @@ use crate::pattern::{glob_match, is_well_formed};
 #[derive(Clone, Debug, Default)]
 pub struct IgnoreFile {
     patterns: Vec<Pattern>,
+    /// What does not match these is left out too.
+    only: Option<Box<IgnoreFile>>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,14 +70,20 @@ impl IgnoreFile {
             let wrong = || IgnoreError { line: number + 1, text: line.into() };
             patterns.push(Pattern::new(clean, exception).ok_or_else(wrong)?);
         }
-        Ok(Self { patterns })
+        Ok(Self { patterns, only: None })
     }
 
     /// The patterns of `--exclude`, or those that name what is meant: the same rules, without comments, and with a leading slash
     /// that fits nothing. One that is malformed leaves out nothing.
     #[must_use]
     pub fn from_patterns<S: AsRef<str>>(patterns: &[S]) -> Self {
-        Self { patterns: patterns.iter().filter_map(|pattern| Pattern::read(pattern.as_ref())).collect() }
+        Self { patterns: patterns.iter().filter_map(|pattern| Pattern::read(pattern.as_ref())).collect(), only: None }
+    }
+
+    /// Leaves out also whatever no one of these patterns matches.
+    #[must_use]
+    pub fn limited<S: AsRef<str>>(self, only: &[S]) -> Self {
+        Self { only: Some(Box::new(Self::from_patterns(only))), ..self }
     }
 
     /// Whether a pattern of `--exclude` is well-formed. Nothing is nothing to leave out, and no mistake.
@@ -87,7 +95,11 @@ impl IgnoreFile {
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
         let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty()).collect();
-        !parts.is_empty() && self.matches_as_written(&parts.join("/"))
+        if parts.is_empty() {
+            return false;
+        }
+        let path = parts.join("/");
+        self.matches_as_written(&path) || self.only.as_ref().is_some_and(|only| !only.matches_as_written(&path))
     }
 
     /// The same for a path as COPY has it. As in moby, the root is a directory with an empty name: `a` does not match `/a`, but
@@ -121,20 +133,11 @@ impl IgnoreFile {
     /// Whether nothing below a directory that is left out can be let in again: then nobody needs to look there.
     #[must_use]
     pub fn may_prune(&self, dir: &str) -> bool {
-        let parts: Vec<&str> = dir.split('/').filter(|p| !p.is_empty()).collect();
-        !self.patterns.iter().filter(|p| p.exception).any(|pattern| {
-            // An exception reaches below `dir` if its first parts fit those of `dir`, or could: `**` and classes fit slashes.
-            for (n, part) in pattern.text.split('/').enumerate() {
-                match parts.get(n) {
-                    None => return true,
-                    Some(_) if part.contains("**") || part.contains('[') => return true,
-                    Some(have) if !glob_match(part, have) => return false,
-                    Some(_) => {}
-                }
-            }
-            // The exception is `dir` or a parent of it: then `dir` is not left out, or was left out again later.
-            true
-        })
+        let reached = |patterns: &[Pattern], exception: bool| {
+            patterns.iter().filter(|pattern| pattern.exception == exception).any(|pattern| pattern.reaches(dir))
+        };
+        let outside = self.only.as_ref().is_some_and(|only| !reached(&only.patterns, false));
+        outside || (self.matches_as_written(dir) || self.only.is_none()) && !reached(&self.patterns, true)
     }
 }
 
@@ -148,6 +151,22 @@ impl Pattern {
     fn new(text: &str, exception: bool) -> Option<Self> {
         let shape = Some(text).filter(|text| is_well_formed(text)).and_then(Shape::of)?;
         Some(Self { text: text.into(), exception, shape })
+    }
+
+    /// Whether it may match something below a directory: if its first parts fit those of `dir`, or could, for `**` and classes fit
+    /// slashes.
+    fn reaches(&self, dir: &str) -> bool {
+        let mut parts = dir.split('/').filter(|part| !part.is_empty());
+        for part in self.text.split('/') {
+            match parts.next() {
+                None => return true,
+                Some(_) if part.contains("**") || part.contains('[') => return true,
+                Some(have) if !glob_match(part, have) => return false,
+                Some(_) => {}
+            }
+        }
+        // It is `dir` or a parent of it.
+        true
     }
 
     fn matches(&self, path: &str) -> bool {

@@ -2,14 +2,13 @@
 
 mod dockerfile;
 mod folder;
-mod frontend;
 mod git;
 mod http;
 mod local;
 mod oci_layout;
 mod stdin;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use archipel_dockerfile::IgnoreFile;
@@ -19,6 +18,7 @@ pub(crate) use oci_layout::layout_image;
 
 use self::dockerfile::Dockerfile;
 use crate::exec::blocking;
+use crate::frontend::Frontend;
 use crate::request::Context;
 use crate::{Engine, Error, Request, epoch};
 
@@ -36,6 +36,18 @@ pub(crate) struct Tree {
     _keep: Option<Arc<archipel_store::Draft>>,
 }
 
+impl Tree {
+    /// A folder of this machine with all that is in it.
+    pub(crate) fn folder(path: &Path) -> Self {
+        Self { path: path.to_owned(), ignore: None, keeps_owners: false, _keep: None }
+    }
+
+    /// What was put into a draft, which lives as long.
+    pub(crate) fn held(draft: Arc<archipel_store::Draft>) -> Self {
+        Self { path: draft.upper().to_owned(), ignore: None, keeps_owners: false, _keep: Some(draft) }
+    }
+}
+
 /// The main context: its tree, and the Dockerfile.
 #[derive(Debug)]
 pub(crate) struct Loaded {
@@ -48,14 +60,17 @@ pub(crate) struct Loaded {
     pub(crate) time: Option<i64>,
 }
 
-/// Loads the main context and the Dockerfile, which must be in the language that is built in.
-pub(crate) async fn load(request: &Request, engine: &Engine) -> Result<Loaded, Error> {
-    let loaded = main(request, engine).await?;
-    frontend::must_be_built_in(&loaded, request)?;
-    Ok(loaded)
+/// Loads the main context and a Dockerfile in the language that is built in, which `what` needs.
+pub(crate) async fn load_dockerfile(request: &Request, engine: &Engine, what: &str) -> Result<Loaded, Error> {
+    let loaded = load(request, engine).await?;
+    match Frontend::of(&loaded, request)? {
+        None => Ok(loaded),
+        Some(frontend) => Err(frontend.only_built_in(what)),
+    }
 }
 
-async fn main(request: &Request, engine: &Engine) -> Result<Loaded, Error> {
+/// Loads the main context and the Dockerfile.
+pub(crate) async fn load(request: &Request, engine: &Engine) -> Result<Loaded, Error> {
     let (store, dockerfile) = (engine.store.clone(), Dockerfile::find(request, engine).await?);
     match request.context.clone() {
         Context::Local(path) => blocking(move || local::load(&path, &dockerfile)).await,
@@ -104,6 +119,5 @@ pub(crate) async fn time(context: &Context, request: &Request, engine: &Engine) 
 
 /// A folder without files.
 fn empty(store: &Store) -> Result<Tree, Error> {
-    let draft = Arc::new(store.draft(None)?);
-    Ok(Tree { path: draft.upper().to_owned(), ignore: None, keeps_owners: false, _keep: Some(draft) })
+    Ok(Tree::held(Arc::new(store.draft(None)?)))
 }

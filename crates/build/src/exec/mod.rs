@@ -28,6 +28,7 @@ use crate::steps::Steps;
 use crate::{Engine, Error, Event, Request, Sink, SourceDateEpoch, StepId, StepOutcome, inline};
 
 pub(crate) use key::Record;
+pub(crate) use mount::Opened;
 use key::Records as _;
 
 /// What a node made.

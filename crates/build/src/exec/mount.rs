@@ -16,8 +16,8 @@ use crate::tree::View;
 
 /// A tree that is open to read, for as long as this lives.
 #[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) view: View,
+pub(crate) struct Opened {
+    pub(crate) view: View,
     /// The folder that it is.
     pub(super) path: std::path::PathBuf,
     _mounted: Option<archipel_store::View>,
@@ -33,7 +33,7 @@ struct Filtered {
 }
 
 impl Executor {
-    pub(super) async fn open(&self, source: &Source) -> Result<Opened, Error> {
+    pub(crate) async fn open(&self, source: &Source) -> Result<Opened, Error> {
         match source {
             Source::Context(n) => {
                 let tree = self.contexts[*n].clone();

@@ -19,10 +19,10 @@ use crate::tree::Selection;
 use crate::{Error, How};
 
 /// The mode of a cache folder, and of a secret, that says none (reference: "RUN --mount").
-const CACHE_MODE: u32 = 0o755;
+pub(crate) const CACHE_MODE: u32 = 0o755;
 const SECRET_MODE: u32 = 0o400;
 /// The host name that processes of a build see (BuildKit's).
-pub(super) const HOSTNAME: &str = "buildkitsandbox";
+pub(crate) const HOSTNAME: &str = "buildkitsandbox";
 
 impl Planner<'_> {
     pub(super) async fn instruction(
@@ -64,7 +64,7 @@ impl Planner<'_> {
             state.root = super::Root::Node(node);
         }
         if let Some(created_by) = step.history() {
-            state.steps.push(Step { created_by, node });
+            state.steps.push(Step::of(created_by, node));
         }
         Ok(())
     }
@@ -110,16 +110,10 @@ impl Planner<'_> {
             let target = format!("{}/{}", dockerfile::SCRIPT_DIR, script.name);
             mounts.push(MountOp::Script { target, content: script.content.clone() });
         }
-        let mut env = run.env.clone();
-        if !env.iter().any(|(name, _)| name == "PATH")
-            && let Some((name, value)) = DEFAULT_PATH.split_once('=')
-        {
-            env.push((name.into(), value.into()));
-        }
         let network = self.network(run.network, span)?;
         Ok(Op::Run(Box::new(RunOp {
             argv: run.argv.clone(),
-            env,
+            env: with_path(run.env.clone()),
             hidden_env: run.hidden_env.clone(),
             cwd: state.scope.workdir().to_owned(),
             user: state.config.config.user.clone(),
@@ -243,6 +237,16 @@ impl Planner<'_> {
     }
 }
 
+/// Variables with a `PATH` among them.
+pub(crate) fn with_path(mut env: Vec<(String, String)>) -> Vec<(String, String)> {
+    if !env.iter().any(|(name, _)| name == "PATH")
+        && let Some((name, value)) = DEFAULT_PATH.split_once('=')
+    {
+        env.push((name.into(), value.into()));
+    }
+    env
+}
+
 /// Whether what is below is not looked at. With a `--chmod` it is (BuildKit).
 fn linked(link: bool, chmod: Option<&Chmod>) -> bool {
     link && chmod.is_none()
@@ -296,7 +300,7 @@ fn target_label<'a>(platform: &Platform, get: impl Fn(&str) -> Option<&'a str>) 
 }
 
 /// Whether the machine runs a platform's programs by itself. An old processor may fail to; that is found out when it does.
-fn how(platform: &Platform) -> How {
+pub(crate) fn how(platform: &Platform) -> How {
     let host = Platform::host();
     let same = host.architecture == platform.architecture && host.os == platform.os;
     if same || host.distance(platform).is_some() { How::Native } else { How::Emulated }

@@ -6,7 +6,7 @@
 //!
 //! The plan is made from texts and image configs alone. What files contain is looked at when a node runs: see `exec`.
 
-mod instruction;
+pub(crate) mod instruction;
 mod metadata;
 mod op;
 mod scan;
@@ -17,14 +17,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use archipel_oci::{ImageConfig, Platform};
+use archipel_oci::{History, ImageConfig, Platform};
 
+use crate::around::Made;
 use crate::context::Tree;
 use crate::image::BaseImage;
 use crate::{How, SourceDateEpoch};
 
 pub(crate) use op::*;
-pub(crate) use stage::Planner;
+pub(crate) use stage::{DEFAULT_PATH, Planner};
 
 /// A node's place in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,9 +89,18 @@ pub(crate) struct Node {
 /// One step of an image's history.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
-    pub(crate) created_by: String,
+    /// What is told of it. When it was made is filled in where it is not said.
+    pub(crate) history: History,
     /// The node whose layer it is; none for a step that only changes the config.
     pub(crate) node: Option<NodeId>,
+}
+
+impl Step {
+    /// A step of the Dockerfile's language.
+    pub(crate) fn of(created_by: String, node: Option<NodeId>) -> Self {
+        let comment = Some("buildkit.dockerfile.v0".into());
+        Self { history: History { created_by: Some(created_by), comment, ..History::default() }, node }
+    }
 }
 
 /// What a target's final stage comes to.
@@ -118,10 +128,12 @@ pub(crate) struct Planned {
     pub(crate) targets: Vec<StageResult>,
     /// `SOURCE_DATE_EPOCH`, wherever it was said.
     pub(crate) epoch: Option<SourceDateEpoch>,
+    /// Nodes that had to run for the plan to be made.
+    pub(crate) made: Made,
 }
 
 /// The graph.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) nodes: Vec<Node>,
     interned: HashMap<String, NodeId>,
@@ -129,7 +141,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Adds a node, or finds the one that does the same.
-    fn intern(&mut self, node: Node) -> NodeId {
+    pub(crate) fn intern(&mut self, node: Node) -> NodeId {
         let identity = format!("{:?} {} {}", node.root, node.no_cache, op::identity(&node.op));
         if let Some(id) = self.interned.get(&identity) {
             self.nodes[id.0].platforms.extend(node.platforms);

@@ -102,7 +102,7 @@ impl Planner<'_> {
             span: 0..0,
         });
         state.root = Root::Node(node);
-        state.steps.push(super::Step { created_by: format!("COPY / / # {known}"), node: Some(node) });
+        state.steps.push(super::Step::of(format!("COPY / / # {known}"), Some(node)));
         Ok(Some(state))
     }
 

@@ -9,6 +9,7 @@ use archipel_dockerfile::{self as dockerfile, Diagnostic, Globals, Instruction, 
 use archipel_oci::{ImageConfig, Platform, Reference};
 
 use super::{Node, NodeId, Plan, Planned, Root, Source, StageResult, Step};
+use crate::around::{Around, Made};
 use crate::context::{Loaded, Tree};
 use crate::device::Devices;
 use crate::engine::warn;
@@ -19,7 +20,7 @@ use crate::steps::Steps;
 use crate::{Engine, Error, How, Place, Request, Sink, check};
 
 /// What runtimes take where an image does not say (docker's, which it also writes into images made from scratch).
-pub(super) const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Windows, whose images have another shell and no path where they do not say.
 const WINDOWS: &str = "windows";
@@ -87,13 +88,8 @@ type Walking<'s> = Pin<Box<dyn Future<Output = Result<Arc<State>, Error>> + Send
 
 impl<'a> Planner<'a> {
     /// Reads the Dockerfile.
-    pub(crate) fn new(
-        engine: &'a Engine,
-        request: &'a Request,
-        loaded: &'a Loaded,
-        sink: &'a Sink,
-        steps: &'a Steps,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(engine: &'a Engine, around: &'a Around) -> Result<Self, Error> {
+        let Around { request, loaded, sink, steps } = around;
         let parsed = dockerfile::parse(&loaded.text);
         let planner = Self {
             engine,
@@ -146,7 +142,7 @@ impl<'a> Planner<'a> {
             Some(Epoch::At(epoch)) => Some(epoch),
             _ => None,
         };
-        Ok(Planned { plan: self.plan, contexts: self.contexts, targets, epoch })
+        Ok(Planned { plan: self.plan, contexts: self.contexts, targets, epoch, made: Made::default() })
     }
 
     /// Tells what the rules find in stages. They are the same for every platform.

@@ -1,0 +1,224 @@
+//! `ExecOp`: a process, with results for its root and for mounts that it changes.
+
+use std::sync::Arc;
+
+use archipel_dockerfile::{self as dockerfile, SshMount};
+use archipel_gateway::pb::{self, CacheSharingOpt, MountType, NetMode, SecurityMode};
+
+use super::graph::{Made, assembled, input_at, root_of};
+use super::session::{Session, State};
+use crate::device::{Device, Devices};
+use crate::engine::warn;
+use crate::plan::instruction::{CACHE_MODE, HOSTNAME, how, with_path};
+use crate::plan::{
+    CacheMount, MountOp, NetworkMode, Node, Op, PartOp, Root, RunOp, SecretMount, Sharing, Source,
+};
+use crate::Error;
+
+const ROOT: &str = "/";
+
+impl Session {
+    /// The outputs of the operation.
+    pub(super) fn exec(
+        &self,
+        state: &mut State,
+        made: &Made<'_>,
+        op: &pb::ExecOp,
+        inputs: &[Source],
+    ) -> Result<Vec<Source>, Error> {
+        let meta = op.meta.clone().unwrap_or_default();
+        let cwd = if meta.cwd.is_empty() { ROOT.to_owned() } else { meta.cwd.clone() };
+        let (mut root, mut read_only, mut mounts, mut results) = (None, false, Vec::new(), Vec::new());
+        for mount in &op.mounts {
+            let input = input_at(inputs, mount.input)?;
+            let dest = if mount.dest.starts_with('/') { mount.dest.clone() } else { format!("{cwd}/{}", mount.dest) };
+            if dest == ROOT {
+                read_only = mount.readonly;
+                root = Some(root_of(state, made, input));
+                results.push((mount.output, Output::Root));
+                continue;
+            }
+            let part = mount.mount_type == MountType::Bind as i32 && mount.output >= 0 && !mount.readonly;
+            let result = match part {
+                true => Output::Part(mounts.len()),
+                false => Output::Same(input.clone()),
+            };
+            results.push((mount.output, result));
+            mounts.push(match part {
+                true => MountOp::Part { root: root_of(state, made, input), source: selector(mount), target: dest },
+                false => mount_op(mount, input, dest)?,
+            });
+        }
+        let root = root.ok_or_else(|| Error::Request(format!("{} has no root file system", made.name)))?;
+        mounts.extend(op.secretenv.iter().map(|secret| {
+            MountOp::Secret(SecretMount {
+                id: secret.id.clone(),
+                target: None,
+                env: Some(secret.name.clone()),
+                required: !secret.optional,
+                owner: (0, 0),
+                mode: 0o400,
+            })
+        }));
+        let run = RunOp {
+            argv: meta.args.clone(),
+            env: with_path(meta.env.iter().map(|line| pair(line)).collect()),
+            hidden_env: meta.proxy_env.as_ref().map(proxies).unwrap_or_default(),
+            cwd,
+            user: meta.user.clone(),
+            mounts,
+            devices: self.devices(&op.cdi_devices)?,
+            network: self.network(op.network)?,
+            insecure: op.security == SecurityMode::Insecure as i32,
+            read_only,
+            hostname: if meta.hostname.is_empty() { HOSTNAME.into() } else { meta.hostname.clone() },
+            hosts: meta.extra_hosts.iter().map(|host| (host.host.clone(), host.ip.clone())).collect(),
+            shm_size: None,
+            ulimits: meta.ulimit.iter().map(limit).collect(),
+            exit_codes: meta.valid_exit_codes.clone(),
+            platform: made.platform.clone(),
+        };
+        if run.argv.is_empty() {
+            return Err(Error::Request(format!("{} has no command", made.name)));
+        }
+        let parts: Vec<(usize, Root)> = run
+            .mounts
+            .iter()
+            .enumerate()
+            .filter_map(|(number, mount)| match mount {
+                MountOp::Part { root, .. } => Some((number, root.clone())),
+                _ => None,
+            })
+            .collect();
+        let node = assembled(made, root, Op::Run(Box::new(run)));
+        let run = state.plan.intern(Node { how: how(&made.platform), ..node });
+        let mut outputs = vec![None; results.iter().filter(|(output, _)| *output >= 0).count()];
+        for (output, result) in results {
+            let Ok(place) = usize::try_from(output) else { continue };
+            let Some(slot) = outputs.get_mut(place) else {
+                return Err(Error::Request(format!("{} has an output {place} and none before it", made.name)));
+            };
+            *slot = Some(match result {
+                Output::Root => Source::Root(Root::Node(run)),
+                Output::Same(source) => source,
+                Output::Part(number) => {
+                    let below = parts.iter().find(|(n, _)| *n == number).map_or(Root::Scratch, |(_, root)| root.clone());
+                    let part = assembled(made, below, Op::Part(PartOp { run, number }));
+                    let part = Node { name: format!("{} (mount {number})", made.name), no_cache: false, ..part };
+                    Source::Root(Root::Node(state.plan.intern(part)))
+                }
+            });
+        }
+        let all: Option<Vec<Source>> = outputs.into_iter().collect();
+        all.ok_or_else(|| Error::Request(format!("{} has a gap among its outputs", made.name)))
+    }
+
+    fn network(&self, mode: i32) -> Result<NetworkMode, Error> {
+        let wanted = "network.host";
+        match NetMode::try_from(mode) {
+            Ok(NetMode::None) => Ok(NetworkMode::None),
+            Ok(NetMode::Host) if !self.around.request.allow.iter().any(|allowed| allowed == wanted) => Err(Error::Request(
+                format!("entitlement {wanted} is not allowed; build with --allow {wanted} to permit it"),
+            )),
+            Ok(NetMode::Host | NetMode::Unset) => Ok(NetworkMode::Host),
+            Err(_) => Err(Error::Request(format!("network mode {mode} is not known"))),
+        }
+    }
+
+    fn devices(&self, wanted: &[pb::CdiDevice]) -> Result<Vec<Arc<Device>>, Error> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut tell = |message: String| warn(&self.around.sink, message);
+        let request = &self.around.request;
+        let known = Devices::read(&request.device_specs, &mut tell);
+        let wish = |device: &pb::CdiDevice| dockerfile::Device { name: device.name.clone(), required: !device.optional };
+        let wanted: Vec<_> = wanted.iter().map(wish).collect();
+        let chosen = known.choose(&wanted, &request.allow, &(0..0), &mut tell);
+        chosen.map_err(|diagnostic| Error::Request(diagnostic.message))
+    }
+}
+
+/// What an output of a process is.
+enum Output {
+    /// Its root.
+    Root,
+    /// What a mount that it changed has become.
+    Part(usize),
+    /// What a mount was made of, which it did not change.
+    Same(Source),
+}
+
+/// The part of its input that a mount shows.
+fn selector(mount: &pb::Mount) -> String {
+    format!("/{}", mount.selector.trim_start_matches('/'))
+}
+
+fn mount_op(mount: &pb::Mount, from: Source, target: String) -> Result<MountOp, Error> {
+    let source = selector(mount);
+    Ok(match MountType::try_from(mount.mount_type) {
+        Ok(MountType::Bind) => MountOp::Bind { from, source, target, writable: !mount.readonly },
+        Ok(MountType::Tmpfs) => {
+            let size = mount.tmpfs_opt.as_ref().and_then(|opt| u64::try_from(opt.size).ok()).filter(|size| *size > 0);
+            MountOp::Tmpfs { target, size }
+        }
+        Ok(MountType::Cache) => {
+            let opt = mount.cache_opt.clone().unwrap_or_default();
+            MountOp::Cache(CacheMount {
+                id: opt.id,
+                target,
+                from: (mount.input >= 0).then_some((from, source)),
+                sharing: match CacheSharingOpt::try_from(opt.sharing) {
+                    Ok(CacheSharingOpt::Private) => Sharing::Private,
+                    Ok(CacheSharingOpt::Locked) => Sharing::Locked,
+                    Ok(CacheSharingOpt::Shared) | Err(_) => Sharing::Shared,
+                },
+                read_only: mount.readonly,
+                owner: (0, 0),
+                mode: CACHE_MODE,
+            })
+        }
+        Ok(MountType::Secret) => {
+            let opt = mount.secret_opt.clone().unwrap_or_default();
+            MountOp::Secret(SecretMount {
+                id: opt.id,
+                target: Some(target),
+                env: None,
+                required: !opt.optional,
+                owner: (opt.uid, opt.gid),
+                mode: opt.mode & 0o777,
+            })
+        }
+        Ok(MountType::Ssh) => {
+            let opt = mount.ssh_opt.clone().unwrap_or_default();
+            let id = if opt.id.is_empty() { "default".into() } else { opt.id };
+            let (uid, gid, mode) = (Some(opt.uid), Some(opt.gid), Some(opt.mode & 0o777));
+            MountOp::Ssh(SshMount { id, target: Some(target), required: !opt.optional, uid, gid, mode })
+        }
+        Err(_) => return Err(Error::Request(format!("the mount of {target} is of a kind that is not known"))),
+    })
+}
+
+fn pair(line: &str) -> (String, String) {
+    let (name, value) = line.split_once('=').unwrap_or((line, ""));
+    (name.into(), value.into())
+}
+
+/// In both cases, as BuildKit has it.
+fn proxies(given: &pb::ProxyEnv) -> Vec<(String, String)> {
+    let named = [
+        ("http_proxy", &given.http_proxy),
+        ("https_proxy", &given.https_proxy),
+        ("ftp_proxy", &given.ftp_proxy),
+        ("no_proxy", &given.no_proxy),
+        ("all_proxy", &given.all_proxy),
+    ];
+    let set = named.into_iter().filter(|(_, value)| !value.is_empty());
+    set.flat_map(|(name, value)| [(name.to_ascii_uppercase(), value.clone()), (name.to_owned(), value.clone())]).collect()
+}
+
+fn limit(limit: &pb::Ulimit) -> (String, u64, u64) {
+    // Below zero there is no limit.
+    let bound = |value: i64| u64::try_from(value).unwrap_or(u64::MAX);
+    (limit.name.clone(), bound(limit.soft), bound(limit.hard))
+}

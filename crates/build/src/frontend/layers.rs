@@ -1,0 +1,70 @@
+//! Merges and differences of file systems, as stacks of layers. Nothing is compared: which layers a file system has follows from how
+//! it was made.
+
+use super::graph::{Made, assembled};
+use super::session::State;
+use crate::Error;
+use crate::plan::{Layer, Op, Plan, Root};
+
+/// File systems one on top of the other.
+pub(super) fn merge(state: &mut State, made: &Made<'_>, roots: &[Root]) -> Root {
+    let mut merged = Root::Scratch;
+    for root in roots {
+        merged = match merged {
+            Root::Scratch => root.clone(),
+            below => stack(state, made, below, layers(&state.plan, root)),
+        };
+    }
+    merged
+}
+
+/// What one file system has beyond another that it was made from.
+pub(super) fn diff(state: &mut State, made: &Made<'_>, lower: &Root, upper: &Root) -> Result<Root, Error> {
+    let (below, mut above) = (layers(&state.plan, lower), layers(&state.plan, upper));
+    let same = above.len() >= below.len() && below.iter().zip(&above).all(|(a, b)| identity(a) == identity(b));
+    if !same {
+        return Err(Error::Request(
+            "the difference of two file systems is only known where one was made from the other, and here it was not".into(),
+        ));
+    }
+    let rest = above.split_off(below.len());
+    if below.is_empty() {
+        return Ok(upper.clone());
+    }
+    Ok(stack(state, made, Root::Scratch, rest))
+}
+
+fn stack(state: &mut State, made: &Made<'_>, below: Root, layers: Vec<Layer>) -> Root {
+    layers.into_iter().fold(below, |root, layer| {
+        Root::Node(state.plan.intern(assembled(made, root, Op::Layer(layer))))
+    })
+}
+
+/// The layers of a root, lowest first.
+fn layers(plan: &Plan, root: &Root) -> Vec<Layer> {
+    let mut found = Vec::new();
+    let mut at = root.clone();
+    loop {
+        at = match at {
+            Root::Scratch => break,
+            Root::Image(image) => {
+                found.extend((0..image.layers.len()).rev().map(|n| Layer::Image(image.clone(), n)));
+                break;
+            }
+            Root::Node(id) => {
+                found.push(Layer::Node(id));
+                plan.nodes[id.0].root.clone()
+            }
+        };
+    }
+    found.reverse();
+    found
+}
+
+/// What a layer is, whichever image it is named by.
+fn identity(layer: &Layer) -> String {
+    match layer {
+        Layer::Node(id) => format!("{id:?}"),
+        Layer::Image(image, n) => image.chains().get(*n).map(ToString::to_string).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,347 @@
+//! What a frontend returned, as targets of the build: roots, configs, platforms.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use archipel_dockerfile::Diagnostic;
+use archipel_gateway::pb::{self, result::Result as Refs};
+use archipel_oci::{History, ImageConfig, Platform};
+use base64::Engine as _;
+use serde::Deserialize;
+
+use super::session::{Session, State};
+use crate::context::Loaded;
+use crate::epoch::NAME as EPOCH;
+use crate::image::BaseImage;
+use crate::plan::{CopyOp, Item, Node, NodeId, Op, Root, Source, StageResult, Step};
+use crate::tree::Selection;
+use crate::{Error, How, Request, SourceDateEpoch};
+
+/// Keys of what is to be known of a result (BuildKit's `exporter/containerimage/exptypes`).
+const PLATFORMS: &str = "refs.platforms";
+const CONFIG: &str = "containerimage.config";
+const SOURCE_EPOCH: &str = "source.date.epoch";
+
+/// Who made the history of a layer of which a config says nothing.
+const COMMENT: &str = "buildkit.exporter.image.v0";
+
+/// What errors say of the places that they are about: JSON, in spite of its name.
+const SOURCE_DETAIL: &str = "errdefs.Source";
+
+pub(super) struct Targets {
+    pub(super) targets: Vec<StageResult>,
+    pub(super) epoch: Option<SourceDateEpoch>,
+}
+
+/// `refs.platforms`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Platforms {
+    platforms: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(rename = "Platform")]
+    platform: Platform,
+}
+
+impl Session {
+    pub(super) async fn targets(&self, state: &mut State, returned: pb::Result) -> Result<Targets, Error> {
+        if !returned.attestations.is_empty() {
+            return Err(self.wrong("returns attestations of its own, which are not taken yet"));
+        }
+        let (one, several) = match returned.result {
+            None => (Some(pb::Ref::default()), BTreeMap::new()),
+            Some(Refs::RefDeprecated(id)) => (Some(pb::Ref { id, def: None }), BTreeMap::new()),
+            Some(Refs::Ref(found)) => (Some(found), BTreeMap::new()),
+            Some(Refs::RefsDeprecated(found)) => {
+                (None, found.refs.into_iter().map(|(name, id)| (name, pb::Ref { id, def: None })).collect())
+            }
+            Some(Refs::Refs(found)) => (None, found.refs.into_iter().collect()),
+        };
+        let metadata = &returned.metadata;
+        let platforms: Vec<Named> = match metadata.get(PLATFORMS) {
+            Some(bytes) => {
+                let parsed: Platforms = serde_json::from_slice(bytes)
+                    .map_err(|e| self.wrong(&format!("returns {PLATFORMS} that cannot be read: {e}")))?;
+                parsed.platforms
+            }
+            None => Vec::new(),
+        };
+        let mut targets = Vec::new();
+        if let Some(one) = one {
+            let source = self.reference(state, &one).await?;
+            let id = platforms.first().map(|named| named.id.as_str()).unwrap_or_default();
+            let config = metadata.get(&format!("{CONFIG}/{id}")).or_else(|| metadata.get(CONFIG));
+            let platform = platforms.first().map(|named| named.platform.clone());
+            targets.push(self.target(state, source, platform, config)?);
+        } else if platforms.is_empty() {
+            return Err(self.wrong("returns several results and does not say for which platforms"));
+        }
+        if targets.is_empty() {
+            for named in platforms {
+                let Some(found) = several.get(&named.id) else {
+                    return Err(self.wrong(&format!("returns nothing for {}, which it names", named.id)));
+                };
+                let source = self.reference(state, found).await?;
+                let config = metadata.get(&format!("{CONFIG}/{}", named.id));
+                targets.push(self.target(state, source, Some(named.platform), config)?);
+            }
+        }
+        for node in &mut state.plan.nodes {
+            node.platforms.clear();
+        }
+        for target in &targets {
+            for n in state.plan.below(&target.root) {
+                state.plan.nodes[n].platforms.insert(target.platform.clone());
+            }
+        }
+        let said = metadata.get(SOURCE_EPOCH).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let epoch = match said.as_deref().and_then(|text| text.parse().ok()) {
+            Some(epoch) => Some(epoch),
+            None => epoch(&self.around.request)?,
+        };
+        Ok(Targets { targets, epoch })
+    }
+
+    fn target(
+        &self,
+        state: &mut State,
+        source: Source,
+        platform: Option<Platform>,
+        config: Option<&Vec<u8>>,
+    ) -> Result<StageResult, Error> {
+        let asked = || self.around.request.platforms.first().cloned();
+        let config = match config.filter(|bytes| !bytes.is_empty()) {
+            Some(bytes) => ImageConfig::parse(bytes)
+                .map_err(|e| self.wrong(&format!("returns a config of an image that cannot be read: {e}")))?,
+            None => empty(&platform.clone().or_else(asked).unwrap_or_else(Platform::host)),
+        };
+        let platform = platform.or_else(asked).unwrap_or_else(|| config.platform());
+        let root = match source {
+            Source::Root(root) => root,
+            Source::Context(n) => Root::Node(state.plan.intern(files(n, &platform))),
+        };
+        let (base, nodes) = chain(state, &root);
+        let names = |id: &NodeId| state.plan.nodes[id.0].name.clone();
+        let (config, steps) = history(config, base.as_ref().map_or(0, |base| base.layers.len()), &nodes, names);
+        let below = state.plan.below(&root);
+        let how = |how: How| below.iter().any(|n| state.plan.nodes[*n].how == how);
+        let how = [How::Emulated, How::Native].into_iter().find(|kind| how(*kind)).unwrap_or(How::Assembled);
+        Ok(StageResult { platform, base, root, config, steps, how, scan: None })
+    }
+
+    pub(super) fn wrong(&self, what: &str) -> Error {
+        Error::Request(format!("the frontend {} {what}", self.name()))
+    }
+}
+
+/// The time that the request names. What is no number is the frontend's to understand.
+pub(super) fn epoch(request: &Request) -> Result<Option<SourceDateEpoch>, Error> {
+    match request.build_arg(EPOCH).filter(|text| text.parse::<i64>().is_ok()) {
+        Some(text) => text.parse().map(Some).map_err(Error::Request),
+        None => Ok(None),
+    }
+}
+
+/// A context's files as a result.
+fn files(context: usize, platform: &Platform) -> Node {
+    let copy = CopyOp {
+        from: Source::Context(context),
+        items: vec![Item::Path("/".into())],
+        dest: "/".into(),
+        chown: None,
+        chmod: None,
+        selection: Selection::default(),
+        unpack_paths: false,
+        unpack_urls: false,
+        checksum: None,
+        link: false,
+    };
+    Node {
+        root: Root::Scratch,
+        op: Op::Copy(Box::new(copy)),
+        name: "load from client".into(),
+        label: None,
+        platforms: [platform.clone()].into(),
+        how: How::Assembled,
+        no_cache: false,
+        span: 0..0,
+    }
+}
+
+/// The config of a result that has none (BuildKit's `emptyImageConfig`).
+fn empty(platform: &Platform) -> ImageConfig {
+    let mut config = ImageConfig::empty(platform);
+    config.config.env.push(crate::plan::DEFAULT_PATH.into());
+    config.config.working_dir = "/".into();
+    config
+}
+
+/// The nodes whose layers a root has, lowest first, and the image below.
+fn chain(state: &State, root: &Root) -> (Option<Arc<BaseImage>>, Vec<NodeId>) {
+    let (mut at, mut nodes) = (root.clone(), Vec::new());
+    let base = loop {
+        at = match at {
+            Root::Scratch => break None,
+            Root::Image(image) => break Some(image),
+            Root::Node(id) => {
+                nodes.push(id);
+                state.plan.nodes[id.0].root.clone()
+            }
+        };
+    };
+    nodes.reverse();
+    (base, nodes)
+}
+
+/// Splits a config's history at the end of what the base image says of itself, and gives layers to the rest. Where the two do not
+/// fit, entries lose their layers from the end, and layers without an entry get one (BuildKit's `normalizeLayersAndHistory`).
+fn history(
+    mut config: ImageConfig,
+    below: usize,
+    nodes: &[NodeId],
+    name: impl Fn(&NodeId) -> String,
+) -> (ImageConfig, Vec<Step>) {
+    let mut layers = 0;
+    let mut steps = Vec::new();
+    for entry in std::mem::take(&mut config.history) {
+        let has_layer = !entry.empty_layer && layers < below + nodes.len();
+        let entry = History { empty_layer: !has_layer, ..entry };
+        if layers < below {
+            config.history.push(entry);
+        } else {
+            steps.push(Step { node: has_layer.then(|| nodes[layers - below]), history: entry });
+        }
+        layers += usize::from(has_layer);
+    }
+    for n in layers..below {
+        let created_by = Some(format!("layer {n} of the base image"));
+        config.history.push(History { created_by, comment: Some(COMMENT.into()), ..History::default() });
+    }
+    for node in nodes.iter().skip(layers.saturating_sub(below)) {
+        let history = History { created_by: Some(name(node)), comment: Some(COMMENT.into()), ..History::default() };
+        steps.push(Step { node: Some(*node), history });
+    }
+    config.rootfs.diff_ids.clear();
+    (config, steps)
+}
+
+/// The bytes of a text that ranges of lines mean.
+pub(super) fn span(text: &str, ranges: &[pb::Range]) -> Range<usize> {
+    let line = |position: &Option<pb::Position>| position.as_ref().and_then(|p| usize::try_from(p.line).ok()).unwrap_or(0);
+    let first = ranges.iter().map(|range| line(&range.start)).min().unwrap_or(0);
+    let last = ranges.iter().map(|range| line(&range.end).max(line(&range.start))).max().unwrap_or(0);
+    if first == 0 {
+        return 0..0;
+    }
+    let mut at = 0;
+    let mut span = 0..0;
+    for (n, whole) in text.split_inclusive('\n').enumerate() {
+        if n + 1 == first {
+            span.start = at;
+        }
+        if (first..=last).contains(&(n + 1)) {
+            span.end = at + whole.trim_end().len();
+        }
+        at += whole.len();
+    }
+    if span.end < span.start { 0..0 } else { span }
+}
+
+/// Why a frontend gave up, with the place in the text if it says which.
+pub(super) fn failure(name: &str, loaded: &Loaded, returned: &pb::Status) -> Error {
+    let place = returned.details.iter().find_map(|detail| place_of(&loaded.text, detail));
+    match place {
+        Some(span) => Error::Dockerfile {
+            name: loaded.name.clone(),
+            text: loaded.text.clone(),
+            diagnostics: vec![Diagnostic::error("frontend", returned.message.clone(), span)],
+        },
+        None => Error::Request(format!("the frontend {name}: {}", returned.message)),
+    }
+}
+
+/// The place that a detail of an error is about, if that is in our text.
+fn place_of(text: &str, detail: &pb::Any) -> Option<Range<usize>> {
+    #[derive(Deserialize)]
+    struct Place {
+        info: Info,
+        #[serde(default)]
+        ranges: Vec<Lines>,
+    }
+    #[derive(Deserialize)]
+    struct Info {
+        #[serde(default)]
+        data: String,
+    }
+    #[derive(Deserialize)]
+    struct Lines {
+        #[serde(default)]
+        start: Line,
+        #[serde(default)]
+        end: Line,
+    }
+    #[derive(Deserialize, Default)]
+    struct Line {
+        #[serde(default)]
+        line: i32,
+    }
+    if !detail.type_url.contains(SOURCE_DETAIL) {
+        return None;
+    }
+    let place: Place = serde_json::from_slice(&detail.value).ok()?;
+    let data = base64::engine::general_purpose::STANDARD.decode(place.info.data).ok()?;
+    if data != text.as_bytes() {
+        return None;
+    }
+    let position = |line: &Line| Some(pb::Position { line: line.line, character: 0 });
+    let ranges: Vec<_> =
+        place.ranges.iter().map(|lines| pb::Range { start: position(&lines.start), end: position(&lines.end) }).collect();
+    Some(span(text, &ranges)).filter(|span| !span.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(created_by: &str, empty_layer: bool) -> History {
+        History { created_by: Some(created_by.into()), empty_layer, ..History::default() }
+    }
+
+    fn shown(below: usize, nodes: usize, entries: Vec<History>) -> (usize, Vec<(String, bool)>) {
+        let config = ImageConfig { history: entries, ..ImageConfig::empty(&Platform::host()) };
+        let nodes: Vec<NodeId> = (0..nodes).map(NodeId).collect();
+        let (config, steps) = history(config, below, &nodes, |id| format!("node {}", id.0));
+        let step = |step: &Step| (step.history.created_by.clone().unwrap_or_default(), step.node.is_some());
+        (config.history.len(), steps.iter().map(step).collect())
+    }
+
+    #[test]
+    fn histories_and_layers_fit() {
+        let step = |name: &str, layer: bool| (name.to_owned(), layer);
+        let entries = vec![entry("base", false), entry("env", true), entry("run", false)];
+        assert_eq!(shown(1, 1, entries.clone()), (1, vec![step("env", false), step("run", true)]));
+        assert_eq!(shown(1, 0, entries.clone()), (1, vec![step("env", false), step("run", false)]));
+        let told = vec![step("env", false), step("run", true), step("node 1", true)];
+        assert_eq!(shown(1, 2, entries), (1, told));
+        assert_eq!(shown(2, 1, vec![]), (2, vec![step("node 0", true)]));
+    }
+
+    #[test]
+    fn lines_as_bytes() {
+        let range = |start, end| {
+            let position = |line| Some(pb::Position { line, character: 0 });
+            pb::Range { start: position(start), end: position(end) }
+        };
+        let text = "one\ntwo  \nthree\n";
+        assert_eq!(&text[span(text, &[range(2, 2)])], "two");
+        assert_eq!(&text[span(text, &[range(2, 3)])], "two  \nthree");
+        assert_eq!(span(text, &[range(9, 9)]), 0..0);
+        assert_eq!(span(text, &[]), 0..0);
+    }
+}
