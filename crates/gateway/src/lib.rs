@@ -4,6 +4,7 @@
 //!
 //! Nothing here builds: this crate knows the messages ([`pb`]), the wire ([`server`]) and the graph that a definition's bytes are
 //! ([`definition`]). Names are the protocol's.
+#![forbid(unsafe_code)]
 
 #[doc(hidden)]
 pub mod client;
