@@ -2,6 +2,17 @@
 //! what to build. It comes as an image, is run with its standard streams as a connection of gRPC, asks questions about images and
 //! files, and hands over graphs of operations (*LLB definitions*).
 //!
-//! Nothing here builds: this crate knows the messages and the wire. Names are the protocol's.
+//! Nothing here builds: this crate knows the messages ([`pb`]), the wire ([`server`]) and the graph that a definition's bytes are
+//! ([`definition`]). Names are the protocol's.
+#![forbid(unsafe_code)]
 
+#[doc(hidden)]
+pub mod client;
+pub mod definition;
 pub mod pb;
+pub mod server;
+pub mod status;
+mod wire;
+
+pub use definition::{Graph, Vertex};
+pub use server::{Bridge, serve};

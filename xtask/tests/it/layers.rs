@@ -26,13 +26,18 @@ const FENCES: &[(&str, &[&str])] = &[
     ("axum", &["archipel-registry"]),
     ("clap", &["archipel"]),
     ("etcetera", &["archipel"]),
+    ("h2", &["archipel-gateway"]),
     ("indicatif", &["archipel"]),
+    ("prost", &["archipel-gateway"]),
     ("reqwest", &["archipel-remote"]),
     ("rustls", &["archipel-remote"]),
     ("rustls-native-certs", &["archipel-remote"]),
     ("saphyr-parser", &["archipel-build", "archipel-ci"]),
     ("seccompiler", &["archipel-sandbox"]),
-    ("tokio", &["archipel-remote", "archipel-registry", "archipel-build", "archipel-ci", "archipel"]),
+    (
+        "tokio",
+        &["archipel-remote", "archipel-registry", "archipel-gateway", "archipel-build", "archipel-ci", "archipel"],
+    ),
     ("toml", &["archipel-remote", "archipel"]),
 ];
 

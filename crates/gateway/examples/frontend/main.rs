@@ -1,0 +1,148 @@
+//! A frontend: a program that BuildKit's builders and archipel run for `# syntax=`, here for a language of one line an instruction.
+//! It is an example of the protocol, and what the tests of the binary build with.
+//!
+//! ```text
+//! image REF             begin with an image            file PATH TEXT     write a line
+//! scratch               begin with nothing             mkdir PATH         make a folder and its parents
+//! result N              begin with an earlier result   rm PATH            remove a file
+//! run WORD...           run a program                  link OLD NEW       make a symbolic link
+//! shell TEXT            run a line of a shell          copy SRC DEST      copy from the context
+//! out TEXT              the same: only what it         take N SRC DEST    copy from an earlier result
+//!                       writes to /out goes on         read PATH NEW      write what is read of a file, \
+//! merge N M             one result over another        list PATH NEW      ... the names in a folder,    \
+//! diff N M              what M has beyond N            stat PATH NEW      ... or the mode and size,     / asking the builder
+//! env K V, label K V    set in the config              env-opt K NEW      ... or one of our options
+//! cmd WORD...           set in the config              warn TEXT, fail TEXT
+//! ```
+//!
+//! Results are the file systems that lines come to, counted from 0. A line that makes none has no number.
+
+mod definition;
+mod image;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+
+use archipel_gateway::client::Client;
+use archipel_gateway::pb::op::Op as Kind;
+use archipel_gateway::{pb, status};
+use serde_json::json;
+
+use definition::{Definition, local, platform};
+use image::{Image, describe};
+
+type Result<T> = std::result::Result<T, pb::Status>;
+
+fn main() -> ExitCode {
+    // The thread that waits for more from the builder never ends, so the runtime is left and not waited for.
+    let Ok(runtime) = tokio::runtime::Runtime::new() else { return ExitCode::FAILURE };
+    let code = runtime.block_on(async {
+        let stream = tokio::io::join(standard(std::io::stdin())?, standard(std::io::stdout())?);
+        let client = Client::connect(stream).await?;
+        let request = match Frontend::new(client.clone()).build().await {
+            Ok(result) => pb::ReturnRequest { result: Some(result), error: None },
+            Err(error) => pb::ReturnRequest { result: None, error: Some(error) },
+        };
+        let _: pb::Empty = client.call("Return", &request).await?;
+        Ok(if request.error.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    });
+    runtime.shutdown_background();
+    code.unwrap_or_else(|_: pb::Status| ExitCode::from(2))
+}
+
+/// A standard stream, whatever kind of file it is.
+fn standard(stream: impl AsFd) -> Result<tokio::fs::File> {
+    let file = stream.as_fd().try_clone_to_owned().map_err(wrong)?;
+    Ok(tokio::fs::File::from_std(File::from(file)))
+}
+
+fn wrong(error: impl ToString) -> pb::Status {
+    status::error(status::INVALID_ARGUMENT, error.to_string())
+}
+
+struct Frontend {
+    client: Client,
+    options: HashMap<String, String>,
+}
+
+impl Frontend {
+    fn new(client: Client) -> Self {
+        let given = std::env::vars().filter(|(name, _)| name.starts_with("BUILDKIT_FRONTEND_OPT_"));
+        let pairs = given.filter_map(|(_, pair)| pair.split_once('=').map(|(k, v)| (k.into(), v.into())));
+        Self { client, options: pairs.collect() }
+    }
+
+    fn option<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
+        self.options.get(name).map_or(default, String::as_str)
+    }
+
+    /// Everything: reads the file, and builds what it says for every platform.
+    async fn build(&self) -> Result<pb::Result> {
+        let pong: pb::PongResponse = self.client.call("Ping", &pb::Empty {}).await?;
+        if !pong.frontend_api_caps.iter().any(|cap| cap.id == "return" && cap.enabled) {
+            return Err(status::error(status::FAILED_PRECONDITION, "this builder takes no results"));
+        }
+        let filename = self.option("filename", "Dockerfile");
+        let mut script = Definition::default();
+        let folder = local(self.option("dockerfilekey", "dockerfile"), Some(filename));
+        let folder = script.add(Vec::new(), Kind::Source(folder), None, filename);
+        let id = self.solve(script.end(&Some(folder))).await?;
+        let text = String::from_utf8(self.read(&id, filename).await?).map_err(wrong)?;
+
+        let asked: Vec<&str> = self.option("platform", "").split(',').filter(|name| !name.is_empty()).collect();
+        if let [] | [_] = asked[..] {
+            let own = pong.workers.into_iter().flat_map(|worker| worker.platforms).next();
+            let platform = asked.first().map(|name| platform(name)).or(own).unwrap_or_else(|| platform("linux/amd64"));
+            let (reference, config) = self.image(&text, platform).await?;
+            let result = Some(pb::result::Result::Ref(reference));
+            let metadata = [("containerimage.config".to_owned(), config)].into();
+            return Ok(pb::Result { result, metadata, ..Default::default() });
+        }
+        let (mut refs, mut metadata, mut known) = (HashMap::new(), HashMap::new(), Vec::new());
+        for name in asked {
+            let platform = platform(name);
+            let mut described = json!({});
+            describe(&platform, &mut described);
+            known.push(json!({"ID": name, "Platform": described}));
+            let (reference, config) = self.image(&text, platform).await?;
+            metadata.insert(format!("containerimage.config/{name}"), config);
+            refs.insert(name.to_owned(), reference);
+        }
+        metadata.insert("refs.platforms".into(), json!({ "Platforms": known }).to_string().into_bytes());
+        let refs = pb::result::Result::Refs(pb::RefMap { refs });
+        Ok(pb::Result { result: Some(refs), metadata, ..Default::default() })
+    }
+
+    /// The image of one platform: its files and its config.
+    async fn image(&self, text: &str, platform: pb::Platform) -> Result<(pb::Ref, Vec<u8>)> {
+        let mut image = Image::new(self, platform);
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            image.line(line).await?;
+        }
+        image.finish().await
+    }
+
+    /// What the builder calls the file system of a definition.
+    async fn solve(&self, definition: pb::Definition) -> Result<String> {
+        let definition = Some(definition);
+        let request = pb::SolveRequest {
+            definition,
+            allow_result_return: true,
+            allow_result_array_ref: true,
+            ..Default::default()
+        };
+        let solved: pb::SolveResponse = self.client.call("Solve", &request).await?;
+        match solved.result.and_then(|result| result.result) {
+            Some(pb::result::Result::Ref(reference)) => Ok(reference.id),
+            Some(_) => Err(status::error(status::INTERNAL, "a definition has one result")),
+            None => Ok(solved.r#ref),
+        }
+    }
+
+    async fn read(&self, id: &str, path: &str) -> Result<Vec<u8>> {
+        let request = pb::ReadFileRequest { r#ref: id.into(), file_path: path.into(), ..Default::default() };
+        self.client.call::<_, pb::ReadFileResponse>("ReadFile", &request).await.map(|response| response.data)
+    }
+}
