@@ -102,7 +102,8 @@ impl Engine {
         let mut request = request.clone();
         // A frontend knows itself what its text says of the time.
         if Frontend::of(&loaded, &request)?.is_none()
-            && let Some(time) = self.early_epoch(&request, &loaded).await? {
+            && let Some(time) = self.early_epoch(&request, &loaded).await?
+        {
             request.build_args.push((epoch::NAME.into(), time.map(|time| time.to_string()).unwrap_or_default()));
         }
         let (request, loaded) = (Arc::new(request), Arc::new(loaded));
@@ -127,8 +128,7 @@ impl Engine {
             wanted
         };
         let wanted = planned.targets.iter().flat_map(ends).collect();
-        let executor =
-            around.executor(self, planned.plan, planned.contexts, planned.epoch, &wanted, &planned.made);
+        let executor = around.executor(self, planned.plan, planned.contexts, planned.epoch, &wanted, &planned.made);
         executor.run_all(&wanted).await?;
         let steps_of = |target: &StageResult| target.steps.iter().filter_map(|step| step.node).collect::<Vec<_>>();
         let layers = planned.targets.iter().flat_map(steps_of).collect();

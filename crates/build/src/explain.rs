@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use archipel_oci::Platform;
 
+use crate::around::Around;
 use crate::plan::{
     CacheMount, CopyOp, FileAction, FileOp, Item, MountOp, NetworkMode, Node, NodeId, Op, Plan, Planned, Planner, Root,
     RunOp, Source,
 };
-use crate::around::Around;
 use crate::steps::Steps;
 use crate::{Engine, Error, How, Request, Sink, context};
 

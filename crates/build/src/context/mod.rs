@@ -42,6 +42,11 @@ impl Tree {
         Self { path: path.to_owned(), ignore: None, keeps_owners: false, _keep: None }
     }
 
+    /// With what its ignore file leaves out.
+    pub(crate) fn whole(self) -> Self {
+        Self { ignore: None, ..self }
+    }
+
     /// What was put into a draft, which lives as long.
     pub(crate) fn held(draft: Arc<archipel_store::Draft>) -> Self {
         Self { path: draft.upper().to_owned(), ignore: None, keeps_owners: false, _keep: Some(draft) }

@@ -28,8 +28,8 @@ use crate::steps::Steps;
 use crate::{Engine, Error, Event, Request, Sink, SourceDateEpoch, StepId, StepOutcome, inline};
 
 pub(crate) use key::Record;
-pub(crate) use mount::Opened;
 use key::Records as _;
+pub(crate) use mount::Opened;
 
 /// What a node made.
 #[derive(Clone, Debug)]

@@ -7,13 +7,11 @@ use archipel_gateway::pb::{self, CacheSharingOpt, MountType, NetMode, SecurityMo
 
 use super::graph::{Made, assembled, input_at, root_of};
 use super::session::{Session, State};
+use crate::Error;
 use crate::device::{Device, Devices};
 use crate::engine::warn;
 use crate::plan::instruction::{CACHE_MODE, HOSTNAME, how, with_path};
-use crate::plan::{
-    CacheMount, MountOp, NetworkMode, Node, Op, PartOp, Root, RunOp, SecretMount, Sharing, Source,
-};
-use crate::Error;
+use crate::plan::{CacheMount, MountOp, NetworkMode, Node, Op, PartOp, Root, RunOp, SecretMount, Sharing, Source};
 
 const ROOT: &str = "/";
 
@@ -102,7 +100,8 @@ impl Session {
                 Output::Root => Source::Root(Root::Node(run)),
                 Output::Same(source) => source,
                 Output::Part(number) => {
-                    let below = parts.iter().find(|(n, _)| *n == number).map_or(Root::Scratch, |(_, root)| root.clone());
+                    let below =
+                        parts.iter().find(|(n, _)| *n == number).map_or(Root::Scratch, |(_, root)| root.clone());
                     let part = assembled(made, below, Op::Part(PartOp { run, number }));
                     let part = Node { name: format!("{} (mount {number})", made.name), no_cache: false, ..part };
                     Source::Root(Root::Node(state.plan.intern(part)))
@@ -117,9 +116,11 @@ impl Session {
         let wanted = "network.host";
         match NetMode::try_from(mode) {
             Ok(NetMode::None) => Ok(NetworkMode::None),
-            Ok(NetMode::Host) if !self.around.request.allow.iter().any(|allowed| allowed == wanted) => Err(Error::Request(
-                format!("entitlement {wanted} is not allowed; build with --allow {wanted} to permit it"),
-            )),
+            Ok(NetMode::Host) if !self.around.request.allow.iter().any(|allowed| allowed == wanted) => {
+                Err(Error::Request(format!(
+                    "entitlement {wanted} is not allowed; build with --allow {wanted} to permit it"
+                )))
+            }
             Ok(NetMode::Host | NetMode::Unset) => Ok(NetworkMode::Host),
             Err(_) => Err(Error::Request(format!("network mode {mode} is not known"))),
         }
@@ -132,7 +133,8 @@ impl Session {
         let mut tell = |message: String| warn(&self.around.sink, message);
         let request = &self.around.request;
         let known = Devices::read(&request.device_specs, &mut tell);
-        let wish = |device: &pb::CdiDevice| dockerfile::Device { name: device.name.clone(), required: !device.optional };
+        let wish =
+            |device: &pb::CdiDevice| dockerfile::Device { name: device.name.clone(), required: !device.optional };
         let wanted: Vec<_> = wanted.iter().map(wish).collect();
         let chosen = known.choose(&wanted, &request.allow, &(0..0), &mut tell);
         chosen.map_err(|diagnostic| Error::Request(diagnostic.message))
@@ -214,7 +216,8 @@ fn proxies(given: &pb::ProxyEnv) -> Vec<(String, String)> {
         ("all_proxy", &given.all_proxy),
     ];
     let set = named.into_iter().filter(|(_, value)| !value.is_empty());
-    set.flat_map(|(name, value)| [(name.to_ascii_uppercase(), value.clone()), (name.to_owned(), value.clone())]).collect()
+    set.flat_map(|(name, value)| [(name.to_ascii_uppercase(), value.clone()), (name.to_owned(), value.clone())])
+        .collect()
 }
 
 fn limit(limit: &pb::Ulimit) -> (String, u64, u64) {

@@ -123,7 +123,8 @@ pub(super) fn root_of(state: &mut State, made: &Made<'_>, source: Source) -> Roo
         checksum: None,
         link: false,
     };
-    let node = Node { name: format!("{} (files)", made.name), ..assembled(made, Root::Scratch, Op::Copy(Box::new(copy))) };
+    let node =
+        Node { name: format!("{} (files)", made.name), ..assembled(made, Root::Scratch, Op::Copy(Box::new(copy))) };
     Root::Node(state.plan.intern(node))
 }
 

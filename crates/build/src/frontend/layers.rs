@@ -24,7 +24,8 @@ pub(super) fn diff(state: &mut State, made: &Made<'_>, lower: &Root, upper: &Roo
     let same = above.len() >= below.len() && below.iter().zip(&above).all(|(a, b)| identity(a) == identity(b));
     if !same {
         return Err(Error::Request(
-            "the difference of two file systems is only known where one was made from the other, and here it was not".into(),
+            "the difference of two file systems is only known where one was made from the other, and here it was not"
+                .into(),
         ));
     }
     let rest = above.split_off(below.len());
@@ -35,9 +36,7 @@ pub(super) fn diff(state: &mut State, made: &Made<'_>, lower: &Root, upper: &Roo
 }
 
 fn stack(state: &mut State, made: &Made<'_>, below: Root, layers: Vec<Layer>) -> Root {
-    layers.into_iter().fold(below, |root, layer| {
-        Root::Node(state.plan.intern(assembled(made, root, Op::Layer(layer))))
-    })
+    layers.into_iter().fold(below, |root, layer| Root::Node(state.plan.intern(assembled(made, root, Op::Layer(layer)))))
 }
 
 /// The layers of a root, lowest first.

@@ -25,7 +25,9 @@ impl Session {
     /// The context of a `local://` source.
     pub(super) fn local(&self, state: &mut State, name: &str, op: &pb::SourceOp) -> Result<usize, Error> {
         let Some(tree) = self.options.folders.get(name) else {
-            return Err(Error::Request(format!("the frontend asks for the folder `{name}`, which this build does not have")));
+            return Err(Error::Request(format!(
+                "the frontend asks for the folder `{name}`, which this build does not have"
+            )));
         };
         let patterns = |attribute: &str| -> Result<Vec<String>, Error> {
             let Some(text) = op.attrs.get(attribute) else { return Ok(Vec::new()) };

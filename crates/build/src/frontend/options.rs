@@ -92,7 +92,7 @@ impl Options {
     /// Where the text is and what is beside it.
     async fn context(&mut self, engine: &Engine, request: &Request, loaded: &Loaded) -> Result<(), Error> {
         let within = |path: &Path| path.display().to_string();
-        let whole = |tree: &Tree| Tree { ignore: None, ..tree.clone() };
+        let whole = |tree: &Tree| tree.clone().whole();
         let given = match &request.dockerfile {
             Dockerfile::Default => None,
             Dockerfile::Path(path) => Some(path.clone()),
@@ -121,7 +121,8 @@ impl Options {
                     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
                     let tree = Tree::folder(parent.unwrap_or(Path::new(".")));
                     self.folders.insert(DOCKERFILE.into(), tree);
-                    let name = path.file_name().map_or_else(|| FILE_NAME.into(), |name| name.to_string_lossy().into_owned());
+                    let name =
+                        path.file_name().map_or_else(|| FILE_NAME.into(), |name| name.to_string_lossy().into_owned());
                     self.set("filename", name);
                 }
             }
@@ -163,7 +164,7 @@ impl Options {
             }
             Context::Local(_) | Context::Stdin(_) | Context::Empty => {
                 let tree = context::named(name, context, request, engine).await?;
-                self.folders.insert(key.clone(), Tree { ignore: None, ..tree });
+                self.folders.insert(key.clone(), tree.whole());
                 format!("local:{key}")
             }
         };

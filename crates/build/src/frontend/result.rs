@@ -233,7 +233,8 @@ fn history(
 
 /// The bytes of a text that ranges of lines mean.
 pub(super) fn span(text: &str, ranges: &[pb::Range]) -> Range<usize> {
-    let line = |position: &Option<pb::Position>| position.as_ref().and_then(|p| usize::try_from(p.line).ok()).unwrap_or(0);
+    let line =
+        |position: &Option<pb::Position>| position.as_ref().and_then(|p| usize::try_from(p.line).ok()).unwrap_or(0);
     let first = ranges.iter().map(|range| line(&range.start)).min().unwrap_or(0);
     let last = ranges.iter().map(|range| line(&range.end).max(line(&range.start))).max().unwrap_or(0);
     if first == 0 {
@@ -300,8 +301,11 @@ fn place_of(text: &str, detail: &pb::Any) -> Option<Range<usize>> {
         return None;
     }
     let position = |line: &Line| Some(pb::Position { line: line.line, character: 0 });
-    let ranges: Vec<_> =
-        place.ranges.iter().map(|lines| pb::Range { start: position(&lines.start), end: position(&lines.end) }).collect();
+    let ranges: Vec<_> = place
+        .ranges
+        .iter()
+        .map(|lines| pb::Range { start: position(&lines.start), end: position(&lines.end) })
+        .collect();
     Some(span(text, &ranges)).filter(|span| !span.is_empty())
 }
 

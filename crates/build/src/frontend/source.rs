@@ -87,7 +87,8 @@ impl Session {
             (None, _) => "download".into(),
         };
         let number = |name: &str| op.attrs.get(name).and_then(|text| text.parse::<u32>().ok());
-        let perm = op.attrs.get("http.perm").and_then(|text| u32::from_str_radix(text.trim_start_matches("0o"), 8).ok());
+        let perm =
+            op.attrs.get("http.perm").and_then(|text| u32::from_str_radix(text.trim_start_matches("0o"), 8).ok());
         let owner = match (number("http.uid"), number("http.gid")) {
             (None, None) => None,
             (uid, gid) => Some(format!("{}:{}", uid.unwrap_or(0), gid.unwrap_or(0))),
@@ -142,7 +143,8 @@ impl Session {
     ) -> Result<pb::ResolveImageConfigResponse, Error> {
         let platform = wanted(request.platform.as_ref());
         let layout = (request.resolver_type == OCI_LAYOUT).then_some(request.store_id.as_str());
-        let (digest, config) = self.config_of(&request.r#ref, layout, &platform, &request.resolve_mode, &request.log_name).await?;
+        let (digest, config) =
+            self.config_of(&request.r#ref, layout, &platform, &request.resolve_mode, &request.log_name).await?;
         Ok(pb::ResolveImageConfigResponse { digest, config, r#ref: request.r#ref.clone() })
     }
 
@@ -191,9 +193,9 @@ impl Session {
                     return Err(Error::Request("objects of git are not given to frontends yet".into()));
                 }
                 response.git = Some(pb::ResolveSourceGitResponse {
-                    checksum: commit.object().to_owned(),
-                    r#ref: commit.reference().unwrap_or_default().to_owned(),
-                    commit_checksum: commit.commit().to_owned(),
+                    checksum: commit.object,
+                    r#ref: commit.reference.unwrap_or_default(),
+                    commit_checksum: commit.peeled.unwrap_or_default(),
                     ..Default::default()
                 });
             }

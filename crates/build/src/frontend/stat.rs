@@ -38,9 +38,9 @@ pub(super) fn list(view: &View, path: &str, pattern: &str) -> Result<Vec<pb::Sta
     let place = view.locate(Path::new(path), true).map_err(told)?;
     let dir = view.open_dir(&place.path).map_err(told)?;
     let mut found = Vec::new();
-    for name in view.names(&dir).map_err(told)? {
+    for name in view.names(&place.path).map_err(told)? {
         let shown = name.to_string_lossy().into_owned();
-        if view.ignores(&place.path.join(&name)) || !(pattern.is_empty() || glob_match(pattern, &shown)) {
+        if !(pattern.is_empty() || glob_match(pattern, &shown)) {
             continue;
         }
         let Ok(file) = statat(&dir, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW) else { continue };

@@ -5,7 +5,7 @@ use archipel_dockerfile::{Diagnostic, Directives, Span};
 use archipel_oci::Reference;
 
 use crate::context::Loaded;
-use crate::{Error, Request};
+use crate::{Error, Place, Request};
 
 const ARG: &str = "BUILDKIT_SYNTAX";
 
@@ -42,6 +42,18 @@ impl Frontend {
         }
         let image = image.parse().map_err(|e| format!("the frontend {image} is no image: {e}"))?;
         Ok(Some(Self { image, command_line: text.trim().to_owned(), span }))
+    }
+
+    /// An error about the image, with the place where it is named.
+    pub(super) fn at(&self, error: Error, loaded: &Loaded) -> Error {
+        match &self.span {
+            Some(span) if !matches!(error, Error::Interrupted) => {
+                let (name, text) = (loaded.name.clone(), loaded.text.clone());
+                let place = Place { name, text, span: span.clone(), meant: None };
+                Error::At { place: Box::new(place), source: Box::new(error) }
+            }
+            _ => error,
+        }
     }
 
     /// Why what was asked for needs the language that is built in.

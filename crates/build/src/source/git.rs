@@ -31,11 +31,11 @@ const PATIENCE: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GitCommit {
     /// What the reference names: a commit, or a tag that is an object of its own.
-    pub(super) object: String,
+    pub(crate) object: String,
     /// What such a tag is for.
-    pub(super) peeled: Option<String>,
+    pub(crate) peeled: Option<String>,
     /// The reference's full name, where it is not the object itself.
-    pub(super) reference: Option<String>,
+    pub(crate) reference: Option<String>,
 }
 
 /// A commit's files.

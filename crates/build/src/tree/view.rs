@@ -89,6 +89,13 @@ impl View {
         openat2(&*self.root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
     }
 
+    /// The names in a directory by its real path, in byte order; without those that are left out.
+    pub(crate) fn names(&self, path: &Path) -> Result<Vec<std::ffi::OsString>, Errno> {
+        let mut names = names(self.open_dir(path)?)?;
+        names.retain(|name| !self.ignores(&path.join(name)));
+        Ok(names)
+    }
+
     /// Finds where a path really is. `..` stops at the root, links are taken as if the root were `/`; the last part is
     /// followed too where `follow` says so.
     pub(crate) fn locate(&self, path: &Path, follow: bool) -> Result<Place, Errno> {
