@@ -36,12 +36,13 @@ impl Session {
                 results.push((mount.output, Output::Root));
                 continue;
             }
-            let part = mount.mount_type == MountType::Bind as i32 && mount.output >= 0 && !mount.readonly;
-            let result = match part {
-                true => Output::Part(mounts.len()),
-                false => Output::Same(input.clone()),
-            };
-            results.push((mount.output, result));
+            let is = |kind: MountType| mount.mount_type == kind as i32;
+            let part = is(MountType::Bind) && mount.output >= 0 && !mount.readonly;
+            // The others have no result, whatever stands there.
+            if is(MountType::Bind) || is(MountType::Cache) {
+                let same = || Output::Same(input.clone());
+                results.push((mount.output, if part { Output::Part(mounts.len()) } else { same() }));
+            }
             mounts.push(match part {
                 true => MountOp::Part { root: root_of(state, made, input), source: selector(mount), target: dest },
                 false => mount_op(mount, input, dest)?,
