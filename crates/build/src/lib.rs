@@ -61,6 +61,7 @@ pub use error::{Error, NoPlatform, Place, StepFailure};
 pub use event::{Event, How, Outcome as StepOutcome, Sink, StepId, StepInfo, Stream, Warning};
 pub use explain::ExplainedStep;
 pub use export::UNNAMED;
+pub use frontend::{Called, names_frontend};
 pub use index::{IndexEntry, IndexSource, NewIndex};
 pub use job::{ContainerRoot, Scratch};
 pub use provenance::Provenance;

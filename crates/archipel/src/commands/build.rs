@@ -1,6 +1,6 @@
 //! `archipel build`: docker's `buildx build`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use archipel_build::{CacheLocation, Request};
 use archipel_oci::{Platform, Reference};
@@ -142,6 +142,19 @@ impl Args {
     /// Whether steps run at all.
     pub(crate) fn builds(&self) -> bool {
         !self.check && self.call == "build"
+    }
+
+    /// Whether programs run: steps, or a frontend, which answers `--call` too. Which text it is must be looked at before anything else,
+    /// for a namespace is entered before that; a text that is not here may be anybody's.
+    pub(crate) fn runs_programs(&self) -> bool {
+        let beside = |name| Path::new(&self.context).join(name);
+        let text = match self.file.as_deref() {
+            Some("-") => None,
+            Some(path) => std::fs::read_to_string(path).ok(),
+            None => ["Dockerfile", "dockerfile"].iter().find_map(|name| std::fs::read_to_string(beside(name)).ok()),
+        };
+        let named = self.build_arg.iter().any(|arg| arg.starts_with("BUILDKIT_SYNTAX"));
+        self.builds() || named || text.is_none_or(|text| archipel_build::names_frontend(&text))
     }
 }
 

@@ -8,7 +8,7 @@ use super::{BuildArgs, shared};
 use crate::environment::Environment;
 use crate::errors::{Error, status};
 use crate::flags::request;
-use crate::render::{self, checks, diagnostic};
+use crate::render::{self, View, checks, diagnostic};
 
 /// `--call=METHOD[,format=json][,ignorestatus=true]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,17 @@ enum Method {
     Check,
     Outline,
     Targets,
+}
+
+impl Method {
+    /// What BuildKit calls the question.
+    fn subrequest(self) -> &'static str {
+        match self {
+            Self::Check => "frontend.lint",
+            Self::Outline => "frontend.outline",
+            Self::Targets => "frontend.targets",
+        }
+    }
 }
 
 impl Call {
@@ -58,6 +69,16 @@ pub(super) fn run(args: &BuildArgs, environment: &Environment) -> Result<u8, Err
     let call = Call::of(args)?;
     let resolved = request::resolve(args, environment)?;
     let request = &resolved.request;
+    let subrequest = call.method.subrequest();
+    let view = View::new(environment.progress(args.progress)?, 0, environment);
+    let sink = view.sink();
+    let asked = shared::on_engine(environment, |engine| async move { engine.call(request, subrequest, &sink).await });
+    view.finish(None);
+    let asked = asked?;
+    if let Some(answer) = asked {
+        render::print(if call.json { &answer.json } else { &answer.text })?;
+        return Ok(if call.ignore_status { status::OK } else { answer.status });
+    }
     match call.method {
         Method::Check => {
             let check = shared::on_engine(environment, |engine| async move { engine.check(request).await })?;

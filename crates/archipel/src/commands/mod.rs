@@ -136,7 +136,7 @@ impl Command {
     /// Whether it reads or writes files that belong to other users of an image, and so needs their ids.
     pub(crate) fn touches_root_filesystems(&self) -> bool {
         match self {
-            Self::Build(args) => args.builds(),
+            Self::Build(args) => args.runs_programs(),
             Self::Ci(command) => command.runs(),
             Self::Run(_) | Self::Prune(_) | Self::Du(_) | Self::Load(_) => true,
             _ => false,

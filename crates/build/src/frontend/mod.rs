@@ -25,15 +25,45 @@ mod source;
 mod stat;
 mod syntax;
 
+use std::sync::Arc;
+
 pub(crate) use self::syntax::Frontend;
+pub use self::syntax::names_frontend;
 use crate::around::Around;
 use crate::plan::Planned;
-use crate::{Engine, Error};
+use crate::steps::Steps;
+use crate::{Engine, Error, Request, Sink, context};
+
+/// What a frontend answered to a question that is no build (`--call`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// For people.
+    pub text: String,
+    /// For programs: JSON.
+    pub json: String,
+    /// What the command's exit code should be.
+    pub status: u8,
+}
 
 impl Engine {
+    /// Asks the frontend that reads the request's text something that is no build: BuildKit's subrequests (`frontend.outline`,
+    /// `frontend.targets`, `frontend.lint`). None where the language is built in.
+    ///
+    /// # Errors
+    /// What the frontend says is wrong, or that it does not answer such questions.
+    pub async fn call(&self, request: &Request, subrequest: &str, sink: &Sink) -> Result<Option<Called>, Error> {
+        let loaded = context::load(request, self).await?;
+        let Some(frontend) = Frontend::of(&loaded, request)? else { return Ok(None) };
+        let (request, loaded) = (Arc::new(request.clone()), Arc::new(loaded));
+        let around = Around { request, loaded, sink: sink.clone(), steps: Steps::default() };
+        let session = session::Session::new(self, &frontend, &around, Some(subrequest)).await?;
+        let returned = process::converse(self, &frontend, &session, &around).await?;
+        result::called(&returned).ok_or_else(|| session.wrong(&format!("has no answer to {subrequest}"))).map(Some)
+    }
+
     /// Has a frontend say what is to be built.
     pub(crate) async fn planned_by(&self, frontend: &Frontend, around: &Around) -> Result<Planned, Error> {
-        let session = session::Session::new(self, frontend, around).await?;
+        let session = session::Session::new(self, frontend, around, None).await?;
         let returned = process::converse(self, frontend, &session, around).await?;
         session.planned(returned).await
     }

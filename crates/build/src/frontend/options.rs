@@ -17,6 +17,10 @@ use crate::{Engine, Error, Request};
 pub(super) const CONTEXT: &str = "context";
 pub(super) const DOCKERFILE: &str = "dockerfile";
 
+/// What frontends say that they can do.
+pub(super) const CONTEXTS: &str = "moby.buildkit.frontend.contexts";
+pub(super) const SUBREQUESTS: &str = "moby.buildkit.frontend.subrequests";
+
 /// What the text is called where it has no name.
 const FILE_NAME: &str = "Dockerfile";
 
@@ -48,6 +52,13 @@ impl Options {
             options.named(engine, request, n, name, context).await?;
         }
         Ok(options)
+    }
+
+    /// Asks for something that is no build.
+    pub(super) fn ask(&mut self, subrequest: &str) {
+        self.set("requestid", subrequest);
+        self.set("frontend.caps", SUBREQUESTS);
+        self.needs.push(SUBREQUESTS);
     }
 
     fn set(&mut self, name: &str, value: impl Into<String>) {
@@ -169,8 +180,8 @@ impl Options {
             }
         };
         self.set(&format!("context:{name}"), value);
-        if !self.needs.contains(&"moby.buildkit.frontend.contexts") {
-            self.needs.push("moby.buildkit.frontend.contexts");
+        if !self.needs.contains(&CONTEXTS) {
+            self.needs.push(CONTEXTS);
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use archipel_sandbox as sandbox;
 use serde_json::json;
 use tokio::net::unix::pipe::{Receiver, Sender};
 
+use super::options::SUBREQUESTS;
 use super::session::Session;
 use super::{Frontend, caps};
 use crate::around::Around;
@@ -65,13 +66,14 @@ pub(super) async fn converse(
 
 fn must_have(name: &str, config: &ContainerConfig, needs: &[&str]) -> Result<(), Error> {
     let label = config.labels.get(CAPS).map(String::as_str).unwrap_or_default();
-    match needs.iter().find(|need| !label.split(',').any(|cap| cap.trim() == **need)) {
-        None => Ok(()),
-        Some(need) => Err(Error::Request(format!(
-            "the frontend {name} does not do what this build asks for ({need}); take a newer version of it, or leave out what \
-             it does not know: --build-context"
-        ))),
-    }
+    let Some(need) = needs.iter().find(|need| !label.split(',').any(|cap| cap.trim() == **need)) else {
+        return Ok(());
+    };
+    let flag = if *need == SUBREQUESTS { "--call" } else { "--build-context" };
+    Err(Error::Request(format!(
+        "the frontend {name} does not know {flag}: the label {CAPS} of its image does not name {need}; leave it out, or take a \
+         version that does"
+    )))
 }
 
 async fn run(engine: &Engine, root: ContainerRoot, session: &Arc<Session>, work: &Work) -> Result<(), Error> {

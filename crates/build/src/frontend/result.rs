@@ -10,6 +10,7 @@ use archipel_oci::{History, ImageConfig, Platform};
 use base64::Engine as _;
 use serde::Deserialize;
 
+use super::Called;
 use super::session::{Session, State};
 use crate::context::Loaded;
 use crate::epoch::NAME as EPOCH;
@@ -138,6 +139,17 @@ impl Session {
     pub(super) fn wrong(&self, what: &str) -> Error {
         Error::Request(format!("the frontend {} {what}", self.name()))
     }
+}
+
+/// The answer to a question that is no build.
+pub(super) fn called(returned: &pb::Result) -> Option<Called> {
+    let text = |name: &str| Some(String::from_utf8_lossy(returned.metadata.get(name)?).into_owned());
+    let (told, json) = (text("result.txt"), text("result.json"));
+    if told.is_none() && json.is_none() {
+        return None;
+    }
+    let status = text("result.statuscode").and_then(|code| code.trim().parse().ok()).unwrap_or(0);
+    Some(Called { text: told.unwrap_or_default(), json: json.unwrap_or_default(), status })
 }
 
 /// The time that the request names. What is no number is the frontend's to understand.

@@ -55,8 +55,17 @@ struct Ref {
 type Answer<T> = Result<T, pb::Status>;
 
 impl Session {
-    pub(super) async fn new(engine: &Engine, frontend: &Frontend, around: &Around) -> Result<Arc<Self>, Error> {
-        let options = Options::of(engine, frontend, &around.request, &around.loaded).await?;
+    /// With a `subrequest` it is a question that is no build.
+    pub(super) async fn new(
+        engine: &Engine,
+        frontend: &Frontend,
+        around: &Around,
+        subrequest: Option<&str>,
+    ) -> Result<Arc<Self>, Error> {
+        let mut options = Options::of(engine, frontend, &around.request, &around.loaded).await?;
+        if let Some(subrequest) = subrequest {
+            options.ask(subrequest);
+        }
         Ok(Arc::new(Self {
             engine: engine.clone(),
             around: around.clone(),

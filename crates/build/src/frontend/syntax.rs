@@ -66,6 +66,12 @@ impl Frontend {
     }
 }
 
+/// Whether a text names a frontend that is not built in.
+#[must_use]
+pub fn names_frontend(text: &str) -> bool {
+    Directives::of(text).syntax.is_some_and(|image| !matches!(Frontend::parse(&image.value, None), Ok(None)))
+}
+
 /// `docker/dockerfile:1.20`, `docker/dockerfile-upstream:master`, `registry.example:5000/mirror/docker/dockerfile@sha256:...`.
 fn is_dockerfile(image: &str) -> bool {
     let path = image.split('@').next().unwrap_or_default();
