@@ -158,8 +158,9 @@ impl Engine {
         mut signals: UnboundedReceiver<i32>,
         sink: &Sink,
     ) -> Result<sandbox::Exit, Error> {
+        let steps = Steps::default();
         let prepared = tokio::select! {
-            prepared = self.prepare(request, sink) => prepared?,
+            prepared = self.prepare(request, sink, &steps) => prepared?,
             Some(_) = signals.recv() => return Err(Error::Interrupted),
             () = self.cancel.cancelled() => return Err(Error::Interrupted),
         };
@@ -200,6 +201,7 @@ impl Engine {
         &self,
         request: &RunRequest,
         sink: &Sink,
+        steps: &Steps,
     ) -> Result<(BaseImage, Option<SnapshotId>), Error> {
         let image = self.image_to_run(request, sink).await?;
         let platform = &image.platform;
@@ -221,7 +223,7 @@ impl Engine {
         if let Support::Missing { remedy } = support.await? {
             return Err(Error::Request(format!("this machine cannot run {platform} binaries; {remedy}")));
         }
-        let snapshot = self.unpack(&image, sink, &Steps::default()).await?;
+        let snapshot = self.unpack(&image, sink, steps).await?;
         Ok((image, snapshot))
     }
 

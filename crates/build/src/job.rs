@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use crate::container::environment;
 use crate::exec::blocking;
 use crate::image::BaseImage;
+use crate::steps::Steps;
 use crate::tree::View;
 use crate::{Engine, Error, PullPolicy, RunRequest, Sink};
 
@@ -58,9 +59,21 @@ impl Engine {
         pull: PullPolicy,
         sink: &Sink,
     ) -> Result<ContainerRoot, Error> {
+        self.open_root_among(image, platform, pull, sink, &Steps::default()).await
+    }
+
+    /// The same, as one of the steps of a build.
+    pub(crate) async fn open_root_among(
+        &self,
+        image: &Reference,
+        platform: Option<&Platform>,
+        pull: PullPolicy,
+        sink: &Sink,
+        steps: &Steps,
+    ) -> Result<ContainerRoot, Error> {
         let request = RunRequest { platform: platform.cloned(), pull, ..RunRequest::new(image.clone()) };
         let (image, snapshot) = tokio::select! {
-            prepared = self.prepare(&request, sink) => prepared?,
+            prepared = self.prepare(&request, sink, steps) => prepared?,
             () = self.cancel.cancelled() => return Err(Error::Interrupted),
         };
         let store = self.store.clone();

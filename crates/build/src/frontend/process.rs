@@ -44,7 +44,8 @@ pub(super) async fn converse(
 ) -> Result<pb::Result, Error> {
     let name = frontend.image.familiar();
     let pull = if around.request.pull { PullPolicy::Always } else { PullPolicy::Missing };
-    let root = engine.open_root(&frontend.image, Some(&Platform::host()), pull, &around.sink).await;
+    let root =
+        engine.open_root_among(&frontend.image, Some(&Platform::host()), pull, &around.sink, &around.steps).await;
     let root = root.map_err(|e| frontend.at(e, &around.loaded))?;
     must_have(&name, &root.config().config, session.needs())?;
     let work = Work::start(&around.sink, &around.steps, format!("[internal] frontend {name}"), Vec::new());

@@ -253,7 +253,7 @@ impl Bridge for Session {
             blocking(move || {
                 let path = Path::new(&request.file_path);
                 let absent = std::io::Error::from(std::io::ErrorKind::NotFound);
-                let told = || Error::io(format!("open /{}", request.file_path.trim_start_matches('/')));
+                let told = || Error::io(format!("open {}", request.file_path));
                 let data = opened.view.read(path, MAX_FILE + 1)?.ok_or(absent).map_err(told())?;
                 if data.len() as u64 > MAX_FILE {
                     return Err(Error::Request(format!("{} is larger than {MAX_FILE} bytes", path.display())));
