@@ -8,6 +8,7 @@
 //! - [`options`]: what it is told of the request.
 //! - [`process`]: its sandbox. [`session`]: its calls. [`caps`]: what it may ask for.
 //! - [`graph`]: operations to nodes; [`source`], [`exec`], [`file`], [`layers`] are the kinds, [`local`] the folders.
+//! - [`nested`]: frontends that it asks for itself.
 //! - [`stat`]: what files are, in the protocol's form.
 //! - [`result`]: what it returned, as targets of the build.
 
@@ -17,6 +18,7 @@ mod file;
 mod graph;
 mod layers;
 mod local;
+mod nested;
 mod options;
 mod process;
 mod result;

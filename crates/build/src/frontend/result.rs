@@ -20,8 +20,8 @@ use crate::tree::Selection;
 use crate::{Error, How, Request, SourceDateEpoch};
 
 /// Keys of what is to be known of a result (BuildKit's `exporter/containerimage/exptypes`).
-const PLATFORMS: &str = "refs.platforms";
-const CONFIG: &str = "containerimage.config";
+pub(super) const PLATFORMS: &str = "refs.platforms";
+pub(super) const CONFIG: &str = "containerimage.config";
 const SOURCE_EPOCH: &str = "source.date.epoch";
 
 /// Who made the history of a layer of which a config says nothing.
@@ -102,9 +102,16 @@ impl Session {
             }
         }
         let said = metadata.get(SOURCE_EPOCH).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        let epoch = match said.as_deref().and_then(|text| text.parse().ok()) {
-            Some(epoch) => Some(epoch),
-            None => epoch(&self.around.request)?,
+        let given = self.around.request.build_arg(EPOCH).filter(|text| !text.is_empty());
+        let epoch = match (said.as_deref().and_then(|text| text.parse().ok()), given, epoch(&self.around.request)?) {
+            (Some(epoch), ..) | (None, _, Some(epoch)) => Some(epoch),
+            (None, Some(text), None) => {
+                return Err(Error::Request(format!(
+                    "invalid {EPOCH}: {text}: the frontend {} has no time for it",
+                    self.name()
+                )));
+            }
+            (None, None, None) => None,
         };
         Ok(Targets { targets, epoch })
     }

@@ -74,7 +74,7 @@ impl Planner<'_> {
             let label = self.dockerfile.stages[*index].label();
             let asks = |name| state.scope.argument(name).is_some_and(|value| includes(value, &label));
             if *index == target && asks(CONTEXT) {
-                extras.insert("context".into(), Source::Context(0));
+                extras.insert("context".into(), self.main.clone());
             }
             if *index != target && asks(STAGE) {
                 extras.insert(label.to_lowercase(), Source::Root(state.root.clone()));
