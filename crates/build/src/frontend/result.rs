@@ -15,7 +15,7 @@ use super::session::{Session, State};
 use crate::context::Loaded;
 use crate::epoch::NAME as EPOCH;
 use crate::image::BaseImage;
-use crate::plan::{CopyOp, Item, Node, NodeId, Op, Root, Source, StageResult, Step};
+use crate::plan::{CopyOp, Item, Node, NodeId, Op, Root, Scan, Source, StageResult, Step};
 use crate::tree::Selection;
 use crate::{Error, How, Request, SourceDateEpoch};
 
@@ -93,11 +93,21 @@ impl Session {
                 targets.push(self.target(state, source, Some(named.platform), config)?);
             }
         }
+        if let Some(wanted) = &self.around.request.sbom {
+            let name = wanted.generator.to_string();
+            let generator = self.image(&name, &Platform::host(), "").await?;
+            for target in &mut targets {
+                let (generator, result) = (generator.clone(), target.root.clone());
+                let scan = Scan { generator, result, extras: BTreeMap::new(), platform: target.platform.clone() };
+                target.scan = Some(scan.plan(&mut state.plan, &self.around.request, wanted)?);
+            }
+        }
         for node in &mut state.plan.nodes {
             node.platforms.clear();
         }
         for target in &targets {
-            for n in state.plan.below(&target.root) {
+            let scan = target.scan.map(|scan| state.plan.below(&Root::Node(scan))).unwrap_or_default();
+            for n in state.plan.below(&target.root).into_iter().chain(scan) {
                 state.plan.nodes[n].platforms.insert(target.platform.clone());
             }
         }

@@ -32,7 +32,7 @@ pub(super) struct Session {
     outcome: Mutex<Option<Result<pb::Result, Error>>>,
     returned: watch::Sender<bool>,
     /// The last error that the frontend was told, which what it returns often repeats.
-    failure: Mutex<Option<Error>>,
+    failure: Mutex<Option<(String, Error)>>,
 }
 
 /// What was said so far.
@@ -218,8 +218,8 @@ impl Session {
             }
             other => other.to_string(),
         };
-        let told = status::error(code(&error), message);
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        let told = status::error(code(&error), message.clone());
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((message, error));
         told
     }
 
@@ -227,7 +227,7 @@ impl Session {
     fn failed(&self, returned: &pb::Status) -> Error {
         let known = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         match known {
-            Some(error) if returned.message.contains(&error.to_string()) => error,
+            Some((message, error)) if returned.message.contains(&message) => error,
             _ => result::failure(&self.name, &self.around.loaded, returned),
         }
     }

@@ -25,6 +25,7 @@ use crate::image::BaseImage;
 use crate::{How, SourceDateEpoch};
 
 pub(crate) use op::*;
+pub(crate) use scan::Scan;
 pub(crate) use stage::{DEFAULT_PATH, Planner};
 
 /// A node's place in the plan.
