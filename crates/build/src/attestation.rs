@@ -38,7 +38,7 @@ impl Executor {
         };
         if let Some(provenance) = &self.request.provenance {
             let materials = self.materials(&target.root).await?;
-            attestations.push(provenance.attestation(&self.request, &materials));
+            attestations.push(provenance.attestation(&self.request, self.frontend.as_ref(), &materials));
         }
         Ok(attestations)
     }

@@ -101,13 +101,14 @@ impl Engine {
         let steps = Steps::default();
         let mut request = request.clone();
         // A frontend knows itself what its text says of the time.
-        if Frontend::of(&loaded, &request)?.is_none()
+        let frontend = Frontend::of(&loaded, &request)?;
+        if frontend.is_none()
             && let Some(time) = self.early_epoch(&request, &loaded).await?
         {
             request.build_args.push((epoch::NAME.into(), time.map(|time| time.to_string()).unwrap_or_default()));
         }
         let (request, loaded) = (Arc::new(request), Arc::new(loaded));
-        let around = Around { request, loaded, sink: sink.clone(), steps: steps.clone() };
+        let around = Around { request, loaded, frontend, sink: sink.clone(), steps: steps.clone() };
         let made = self.make(&around).await?;
         let built = self.export(&around.request, made.executor.epoch, made.results, sink, &steps).await?;
         // After the result: what somebody waits for comes first, and a cache that fails has cost nothing.
@@ -118,8 +119,8 @@ impl Engine {
     /// Plans and runs.
     async fn make(&self, around: &Around) -> Result<Made, Error> {
         let begun = Instant::now();
-        let planned = match Frontend::of(&around.loaded, &around.request)? {
-            Some(frontend) => self.planned_by(&frontend, around).await?,
+        let planned = match &around.frontend {
+            Some(frontend) => self.planned_by(frontend, around).await?,
             None => Planner::new(self, around)?.plan().await?,
         };
         let ends = |target: &StageResult| {

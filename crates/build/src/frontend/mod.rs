@@ -57,7 +57,8 @@ impl Engine {
         let loaded = context::load(request, self).await?;
         let Some(frontend) = Frontend::of(&loaded, request)? else { return Ok(None) };
         let (request, loaded) = (Arc::new(request.clone()), Arc::new(loaded));
-        let around = Around { request, loaded, sink: sink.clone(), steps: Steps::default() };
+        let (named, sink, steps) = (Some(frontend.clone()), sink.clone(), Steps::default());
+        let around = Around { request, loaded, frontend: named, sink, steps };
         let session = session::Session::new(self, &frontend, &around, Some(subrequest)).await?;
         let returned = process::converse(self, &frontend, &session, &around).await?;
         result::called(&returned).ok_or_else(|| session.wrong(&format!("has no answer to {subrequest}"))).map(Some)

@@ -78,6 +78,7 @@ impl Session {
         let around = Around {
             request: Arc::new(asked(&self.around.request, options)?),
             loaded: Arc::new(loaded),
+            frontend: None,
             ..self.around.clone()
         };
         let (plan, contexts) = (state.plan.clone(), state.contexts.clone());

@@ -102,7 +102,7 @@ impl<'a> Planner<'a> {
         contexts: Vec<Tree>,
         main: Source,
     ) -> Result<Self, Error> {
-        let Around { request, loaded, sink, steps } = around;
+        let Around { request, loaded, sink, steps, .. } = around;
         let parsed = dockerfile::parse(&loaded.text);
         let planner = Self {
             engine,
