@@ -61,6 +61,9 @@ fn step(planned: &Planned, node: &Node, request: &Request) -> ExplainedStep {
         Op::Files(op) => files(plan, op, &mut key),
         Op::Part(_) => key.push("what the process left there".into()),
         Op::Layer(_) => key.push("the layer".into()),
+        Op::Difference { lower, upper } => {
+            key.push(format!("{} and {}", root(plan, lower), root(plan, upper)));
+        }
         Op::Run(op) => {
             run(plan, op, &mut key, &mut unkeyed);
             key.extend(surroundings(request));

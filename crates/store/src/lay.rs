@@ -1,14 +1,16 @@
 //! One layer's files on top of other layers: what merges and differences of file systems are made of.
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags, lgetxattr, llistxattr, lsetxattr, utimensat};
+use rustix::fs::{
+    AtFlags, CWD, Mode, Timespec, Timestamps, XattrFlags, lgetxattr, llistxattr, lsetxattr, mknodat, utimensat,
+};
 use rustix::io::Errno;
 
 use crate::error::At as _;
@@ -61,36 +63,64 @@ fn link_tree(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn dress(from: &Path, to: &Path, meta: &Metadata) -> io::Result<()> {
+/// Gives a file or folder what another one has beside its content: owner, mode, attributes, time.
+pub(crate) fn dress(from: &Path, to: &Path, meta: &Metadata) -> io::Result<()> {
     chown(to, Some(meta.uid()), Some(meta.gid()))?;
     fs::set_permissions(to, fs::Permissions::from_mode(meta.mode() & 0o7777))?;
-    attributes(from, to)?;
-    let mtime = Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() };
-    Ok(utimensat(CWD, to, &Timestamps { last_access: mtime, last_modification: mtime }, AtFlags::empty())?)
+    for (name, value) in attributes_of(from)? {
+        match lsetxattr(to, &name, &value, XattrFlags::empty()) {
+            // The machine's own, which only it may give.
+            Ok(()) | Err(Errno::NOTSUP | Errno::PERM | Errno::ACCESS) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    time(to, meta)
 }
 
-/// Overlayfs's own among them: they say what a folder hides.
-fn attributes(from: &Path, to: &Path) -> std::result::Result<(), Errno> {
+fn time(of: &Path, meta: &Metadata) -> io::Result<()> {
+    let mtime = Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() };
+    let times = Timestamps { last_access: mtime, last_modification: mtime };
+    Ok(utimensat(CWD, of, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Copies what is no folder, with all that it has.
+pub(crate) fn copy_node(from: &Path, to: &Path, meta: &Metadata) -> Result<()> {
+    let kind = meta.file_type();
+    if kind.is_symlink() {
+        let target = fs::read_link(from).at(from)?;
+        symlink(target, to).and_then(|()| lchown(to, Some(meta.uid()), Some(meta.gid()))).at(to)?;
+        return time(to, meta).at(to);
+    }
+    if kind.is_file() {
+        fs::copy(from, to).at(from)?;
+    } else {
+        let (raw, mode) = (rustix::fs::FileType::from_raw_mode(meta.mode()), Mode::from_raw_mode(meta.mode()));
+        mknodat(CWD, to, raw, mode, meta.rdev()).map_err(io::Error::from).at(to)?;
+    }
+    dress(from, to, meta).at(to)
+}
+
+/// A file's attributes, overlayfs's own among them: they say what a folder hides.
+pub(crate) fn attributes_of(path: &Path) -> io::Result<BTreeMap<OsString, Vec<u8>>> {
     let mut names = vec![0; MAX_ATTRIBUTE];
-    let length = match llistxattr(from, names.as_mut_slice()) {
+    let length = match llistxattr(path, names.as_mut_slice()) {
         Ok(length) => length,
-        Err(Errno::NOTSUP) => return Ok(()),
-        Err(e) => return Err(e),
+        Err(Errno::NOTSUP) => 0,
+        Err(e) => return Err(e.into()),
     };
+    let mut found = BTreeMap::new();
     for name in names.get(..length).unwrap_or_default().split(|b| *b == 0).filter(|name| !name.is_empty()) {
         let name = OsStr::from_bytes(name);
         let mut value = vec![0; MAX_ATTRIBUTE];
-        let copied = lgetxattr(from, name, value.as_mut_slice()).and_then(|length| {
-            value.truncate(length);
-            lsetxattr(to, name, &value, XattrFlags::empty())
-        });
-        match copied {
-            // The machine's own, which only it may give.
-            Ok(()) | Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM | Errno::ACCESS) => {}
-            Err(e) => return Err(e),
+        match lgetxattr(path, name, value.as_mut_slice()) {
+            Ok(length) => value.truncate(length),
+            // Some are listed and not given.
+            Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM | Errno::ACCESS) => continue,
+            Err(e) => return Err(e.into()),
         }
+        found.insert(name.to_owned(), value);
     }
-    Ok(())
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -136,6 +136,7 @@ impl Executor {
             Op::MakeDir(op) => make_dir::make_dir(self.clone(), op, id, parent, made).await?,
             Op::Files(op) => files::files(self.clone(), op, id, parent, made).await?,
             Op::Layer(of) => layer::layer(self.clone(), of, parent, made).await?,
+            Op::Difference { lower, upper } => layer::difference(self.clone(), lower, upper, made).await?,
             Op::Part(part) => {
                 let run = &self.node(part.run).name;
                 return Err(Error::Request(format!("what {run} made has been pruned meanwhile; build again")));
