@@ -10,8 +10,10 @@
 //! - [`graph`]: operations to nodes; [`source`], [`exec`], [`file`], [`layers`] are the kinds, [`local`] the folders.
 //! - [`nested`]: frontends that it asks for itself.
 //! - [`stat`]: what files are, in the protocol's form.
+//! - [`attested`]: what it attests of that.
 //! - [`result`]: what it returned, as targets of the build.
 
+mod attested;
 mod caps;
 mod exec;
 mod file;

@@ -33,6 +33,7 @@ const SOURCE_DETAIL: &str = "errdefs.Source";
 pub(super) struct Targets {
     pub(super) targets: Vec<StageResult>,
     pub(super) epoch: Option<SourceDateEpoch>,
+    pub(super) annotations: Vec<(String, String)>,
 }
 
 /// `refs.platforms`.
@@ -52,9 +53,6 @@ struct Named {
 
 impl Session {
     pub(super) async fn targets(&self, state: &mut State, returned: pb::Result) -> Result<Targets, Error> {
-        if !returned.attestations.is_empty() {
-            return Err(self.wrong("returns attestations of its own, which are not taken yet"));
-        }
         let (one, several) = match returned.result {
             None => (Some(pb::Ref::default()), BTreeMap::new()),
             Some(Refs::RefDeprecated(id)) => (Some(pb::Ref { id, def: None }), BTreeMap::new()),
@@ -93,6 +91,13 @@ impl Session {
                 targets.push(self.target(state, source, Some(named.platform), config)?);
             }
         }
+        for (id, given) in &returned.attestations {
+            let one = targets.len() == 1;
+            let named = targets.iter_mut().find(|target| one || target.platform.to_string() == *id);
+            let target =
+                named.ok_or_else(|| self.wrong(&format!("attests something of {id}, which it does not return")))?;
+            target.attested = self.attested(state, &given.attestation).await?;
+        }
         if let Some(wanted) = &self.around.request.sbom {
             let name = wanted.generator.to_string();
             let generator = self.image(&name, &Platform::host(), "").await?;
@@ -123,7 +128,11 @@ impl Session {
             }
             (None, None, None) => None,
         };
-        Ok(Targets { targets, epoch })
+        let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+        let noted = metadata.iter().filter(|(key, _)| key.starts_with("annotation") && key.contains('.'));
+        let mut annotations: Vec<_> = noted.map(|(key, value)| (key.clone(), text(value))).collect();
+        annotations.sort();
+        Ok(Targets { targets, epoch, annotations })
     }
 
     fn target(
@@ -150,7 +159,7 @@ impl Session {
         let below = state.plan.below(&root);
         let how = |how: How| below.iter().any(|n| state.plan.nodes[*n].how == how);
         let how = [How::Emulated, How::Native].into_iter().find(|kind| how(*kind)).unwrap_or(How::Assembled);
-        Ok(StageResult { platform, base, root, config, steps, how, scan: None })
+        Ok(StageResult { platform, base, root, config, steps, how, scan: None, attested: Vec::new() })
     }
 
     pub(super) fn wrong(&self, what: &str) -> Error {

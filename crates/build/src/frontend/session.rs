@@ -145,9 +145,9 @@ impl Session {
     pub(super) async fn planned(&self, returned: pb::Result) -> Result<Planned, Error> {
         let mut state = std::mem::take(&mut *self.state.lock().await);
         let targets = self.targets(&mut state, returned).await?;
-        let result::Targets { targets, epoch } = targets;
+        let result::Targets { targets, epoch, annotations } = targets;
         let State { plan, contexts, made, .. } = state;
-        Ok(Planned { plan, contexts, targets, epoch, made })
+        Ok(Planned { plan, contexts, targets, epoch, made, annotations })
     }
 
     /// What a name of the frontend's stands for; an empty one for nothing at all.

@@ -156,7 +156,8 @@ impl<'a> Planner<'a> {
             Some(Epoch::At(epoch)) => Some(epoch),
             _ => None,
         };
-        Ok(Planned { plan: self.plan, contexts: self.contexts, targets, epoch, made: Made::default() })
+        let (made, annotations) = (Made::default(), Vec::new());
+        Ok(Planned { plan: self.plan, contexts: self.contexts, targets, epoch, made, annotations })
     }
 
     /// Tells what the rules find in stages. They are the same for every platform.
@@ -189,6 +190,7 @@ impl<'a> Planner<'a> {
             config,
             steps: state.steps.clone(),
             scan: None,
+            attested: Vec::new(),
         }
     }
 
