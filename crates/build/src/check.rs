@@ -151,8 +151,7 @@ impl Engine {
                 Ok(image) => drop(around.bases.insert(stage.index, image.config.clone())),
                 Err(error) if is_absent(&error) => {
                     let (name, _) = around.globals.expand(&stage.base).unwrap_or_default();
-                    let meant =
-                        dockerfile.meant(&name).map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
+                    let meant = dockerfile::did_you_mean(dockerfile.meant(&name));
                     let message = format!("{name}: failed to resolve source metadata for {reference}: {error}{meant}");
                     around.absent.push((stage.index, Diagnostic::error("no-image", message, stage.span.clone())));
                 }

@@ -110,7 +110,7 @@ impl Planner<'_> {
             let target = format!("{}/{}", dockerfile::SCRIPT_DIR, script.name);
             mounts.push(MountOp::Script { target, content: script.content.clone() });
         }
-        let mut env = run.env.clone();
+        let mut env = run.env.to_vec();
         if !env.iter().any(|(name, _)| name == "PATH")
             && let Some((name, value)) = DEFAULT_PATH.split_once('=')
         {
