@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::diagnostic::Diagnostic;
 use crate::directive::Directives;
-use crate::instruction::{Instruction, MountFlag, Op, Word};
+use crate::instruction::{Instruction, Keyword, MountFlag, Op, Word};
 use crate::line::continuation;
 use crate::nearest::similar;
 use crate::span::{Span, Spanned};
@@ -270,7 +270,9 @@ impl fmt::Display for Dockerfile {
         let directives = &self.directives;
         for (name, value) in [("syntax", &directives.syntax), ("check", &directives.check)] {
             if let Some(value) = value {
-                writeln!(f, "# {name}={}", value.value)?;
+                // White space at a value's end belongs to it only where more follows.
+                let more = if value.value.ends_with(char::is_whitespace) { " -" } else { "" };
+                writeln!(f, "# {name}={}{more}", value.value)?;
             }
         }
         if directives.escape != '\\' {
@@ -283,7 +285,11 @@ impl fmt::Display for Dockerfile {
             instruction.print(escape, f)?;
         }
         for stage in &self.stages {
-            print(&stage.comments, &stage.source, escape, f)?;
+            print(&stage.comments, &stage.source, f)?;
+            match continuation(&stage.source, escape).1 {
+                true => writeln!(f, "{NO_BLANK}")?,
+                false => writeln!(f)?,
+            }
             for instruction in &stage.instructions {
                 instruction.print(escape, f)?;
             }
@@ -294,24 +300,52 @@ impl fmt::Display for Dockerfile {
 
 impl Instruction {
     fn print(&self, escape: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        print(&self.comments, &self.source, escape, f)?;
+        print(&self.comments, &self.source, f)?;
+        // An escape character at its end is no continuation. That of a trigger, whose end is kept as it is, can only have stood
+        // before a continuation with nothing to continue with, at the end of the text; so that comes here too.
+        match continuation(&self.source, escape).1 {
+            true if self.keyword() == Keyword::Onbuild => writeln!(f, "{escape}\n")?,
+            true => writeln!(f, "{NO_BLANK}")?,
+            false => writeln!(f)?,
+        }
         self.heredocs.iter().try_for_each(|heredoc| writeln!(f, "{}{}", heredoc.content, heredoc.name))
     }
 }
 
-fn print(comments: &[String], source: &str, escape: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// White space at the end of an instruction that goes, and before which an escape character is no continuation.
+const NO_BLANK: char = '\u{c}';
+
+fn print(comments: &[String], source: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     // A bare `#` keeps apart what belongs to different instructions.
     writeln!(f, "#")?;
     comments.iter().try_for_each(|comment| writeln!(f, "# {comment}"))?;
-    f.write_str(source)?;
-    // An escape character at the end of an instruction that was not one for a continuation would be one now. It can only have
-    // stood there before a continuation with nothing to continue with, at the end of the text; so that comes here too.
-    writeln!(f, "{}", if continuation(source, escape).1 { format!(" {escape}\n") } else { String::new() })
+    f.write_str(source)
 }
 
 #[cfg(test)]
 mod tests {
     use crate::parse;
+
+    #[test]
+    fn ends_of_lines_stay_what_they_are() {
+        for text in [
+            "FROM scratch\nLABEL a=b\\\n\\\u{a0} \nLABEL c=d",
+            "FROM scratch AS a\\\u{c}\nUSER a",
+            "FROM scratch\nRUN a\\ \\",
+            "FROM scratch\nONBUILD RUN a\\ \\",
+            "FROM scratch\nONBUILD RUN a\\\u{a0}\nRUN b",
+            "# syntax=a\r\r b\nFROM scratch",
+        ] {
+            let parsed = parse(text);
+            let again = parse(&parsed.dockerfile.to_string()).dockerfile;
+            assert_eq!(again.to_string(), parsed.dockerfile.to_string(), "{text:?}");
+            let sources = |dockerfile: &crate::Dockerfile| {
+                let instructions = dockerfile.stages.iter().flat_map(|stage| &stage.instructions);
+                instructions.map(|instruction| instruction.source.clone()).collect::<Vec<_>>()
+            };
+            assert_eq!(sources(&again), sources(&parsed.dockerfile), "{text:?}");
+        }
+    }
 
     #[test]
     fn what_may_have_been_meant() {

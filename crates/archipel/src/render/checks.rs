@@ -244,15 +244,19 @@ impl Warnings {
     }
 
     fn summary(&self) -> String {
-        let warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = match warnings.len() {
-            0 => return String::new(),
-            1 => "1 warning found".to_owned(),
-            n => format!("{n} warnings found"),
-        };
-        let list: String = warnings.iter().map(|warning| format!(" - {warning}\n")).collect();
-        format!("\n {found} (use --check to expand):\n{list}")
+        warnings(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// A list of warnings at the end of an answer. Nothing if there is none.
+pub(crate) fn warnings(warnings: &[String]) -> String {
+    let found = match warnings.len() {
+        0 => return String::new(),
+        1 => "1 warning found".to_owned(),
+        n => format!("{n} warnings found"),
+    };
+    let list: String = warnings.iter().map(|warning| format!(" - {warning}\n")).collect();
+    format!("\n {found} (use --check to expand):\n{list}")
 }
 
 #[cfg(test)]

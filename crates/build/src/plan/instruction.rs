@@ -45,6 +45,7 @@ impl Planner<'_> {
         }
         state.has_cmd |= matches!(step, dockerfile::Step::Cmd(_));
         metadata::apply(&mut state.config.config, &mut state.config.author, &step);
+        state.name_workdir();
         let op = match &step {
             dockerfile::Step::Run(run) => Some(self.run(walk, stage, state, run, &instruction.span).await?),
             dockerfile::Step::Copy(copy) => Some(self.copy(walk, stage, copy, &instruction.span).await?),

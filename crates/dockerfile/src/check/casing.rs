@@ -9,7 +9,7 @@ impl Report<'_> {
     pub(super) fn casing(&mut self, dockerfile: &Dockerfile) {
         for stage in &dockerfile.stages {
             if let Some(as_) = &stage.as_ {
-                self.from_as_casing(&stage.from.value, &as_.value, &stage.span, &stage.comments);
+                self.casing_of_as(&stage.from.value, &as_.value, &stage.span, &stage.comments);
             }
         }
         let names = || {
@@ -30,7 +30,7 @@ impl Report<'_> {
         }
     }
 
-    pub(super) fn from_as_casing(&mut self, from: &str, as_: &str, span: &Span, comments: &[String]) {
+    pub(super) fn casing_of_as(&mut self, from: &str, as_: &str, span: &Span, comments: &[String]) {
         // A FROM that is neither is told of already.
         if Case::of(from).is_some_and(|case| !case.is(as_)) {
             let message = format!("'{as_}' and '{from}' keywords' casing do not match");

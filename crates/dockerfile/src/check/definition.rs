@@ -14,7 +14,7 @@ impl Report<'_> {
             let keyword = words.first().and_then(|name| Keyword::parse(name));
             match (keyword, words.as_slice()) {
                 (Some(Keyword::From), [from, _, as_, name, more @ ..]) => {
-                    self.from_as_casing(from, as_, span, comments);
+                    self.casing_of_as(from, as_, span, comments);
                     if more.is_empty() {
                         self.stage_name_casing(name, span, comments);
                     }

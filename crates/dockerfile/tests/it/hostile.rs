@@ -126,7 +126,7 @@ fn checks_of_long_texts() {
         let subject =
             Subject { dockerfile: &dockerfile, globals: &globals, target: None, ignore: None, bases: &HashMap::new() };
         let checked = check(&subject, &CheckOptions::default());
-        assert_eq!(checked.errors, [], "{:.80}", text);
+        assert_eq!(checked.errors, [], "{text:.80}");
         assert_eq!((checked.findings.len(), outline(&subject).unwrap().args.len()), (findings, args), "{text:.80}");
     }
 }
