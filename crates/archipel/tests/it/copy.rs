@@ -41,6 +41,21 @@ fn needs_userns_several_sources_without_a_folder_leave_the_last() {
 }
 
 #[test]
+fn needs_userns_a_folder_itself_with_parents_is_nothing() {
+    requires!(userns);
+    let archipel = archipel();
+    archipel.home.context("c", [("a", "a"), ("d/f", "f")]);
+    for (source, dest) in [(".", "x"), ("./d/./", "y"), ("/", "z")] {
+        let (files, told) = built(&archipel, &format!("COPY --parents {source} /{dest}"));
+        assert_eq!(files, [format!("drwxr-xr-x 0/0 {dest}/")], "{source}");
+        assert!(told.contains("stands for nothing; write what is in it, such as `*`"), "{told}");
+    }
+    let (files, told) = built(&archipel, "COPY --parents * /x");
+    assert_eq!(files.len(), 4, "{files:?}");
+    assert!(!told.contains("stands for nothing"), "{told}");
+}
+
+#[test]
 fn needs_userns_a_chmod_is_for_the_files_and_a_number_for_folders_on_the_way() {
     requires!(userns);
     let archipel = archipel();

@@ -41,9 +41,9 @@ fn what_is_written_is_read_back() {
     fs::hard_link(from.path().join("a"), from.path().join("z")).unwrap();
     fs::set_permissions(from.path().join("a"), fs::Permissions::from_mode(0o4755)).unwrap();
     symlink("t".repeat(150), from.path().join("s")).unwrap();
-    let tar = written(from.path(), Form::Layer);
+    let tar = written(from.path(), Form::Layer { base: None });
     assert_eq!(apply(tar.as_slice(), to.path()).unwrap(), super::Skipped::default());
-    assert_eq!(written(to.path(), Form::Layer), tar);
+    assert_eq!(written(to.path(), Form::Layer { base: None }), tar);
     let meta = fs::metadata(to.path().join("z")).unwrap();
     assert_eq!((meta.mode() & 0o7777, meta.nlink()), (0o4755, 2));
 }
@@ -74,12 +74,19 @@ fn other_readers_understand_it() {
 }
 
 #[test]
-fn times_before_1970_and_fractions_survive() {
-    let to = tempfile::tempdir().unwrap();
-    let tar = archive(&[(Header { mtime: (-5, 250_000_000), ..file("f") }, b"")]);
-    extract(tar.as_slice(), to.path()).unwrap();
-    let meta = fs::metadata(to.path().join("f")).unwrap();
-    assert_eq!((meta.mtime(), meta.mtime_nsec()), (-5, 250_000_000));
+fn times_of_an_archive_are_exact_from_1970_to_2262() {
+    for (written, expected) in [
+        ((5, 250_000_000), (5, 250_000_000)),
+        ((9_000_000_000, 0), (9_000_000_000, 0)),
+        ((-5, 250_000_000), (0, 0)),
+        ((10_000_000_000, 0), (0, 0)),
+    ] {
+        let to = tempfile::tempdir().unwrap();
+        let tar = archive(&[(Header { mtime: written, ..file("f") }, b"")]);
+        extract(tar.as_slice(), to.path()).unwrap();
+        let meta = fs::metadata(to.path().join("f")).unwrap();
+        assert_eq!((meta.mtime(), meta.mtime_nsec()), expected);
+    }
 }
 
 #[test]
@@ -211,4 +218,23 @@ fn a_full_disk_ends_compression() {
     };
     let told = compress(Compression::Gzip { level: None }, 2, &mut Full, produce, |e| Error::io(Path::new("x"), e));
     assert!(matches!(told, Err(Error::NoSpace { .. })));
+}
+
+#[test]
+fn a_layer_has_whole_seconds_and_no_attributes_but_capabilities() {
+    let from = tempfile::tempdir().unwrap();
+    let path = from.path().join("f");
+    let file = fs::File::create(&path).unwrap();
+    rustix::fs::fsetxattr(&file, "user.k", b"v", rustix::fs::XattrFlags::empty()).unwrap();
+    let time = rustix::fs::Timespec { tv_sec: 7, tv_nsec: 500_000_000 };
+    rustix::fs::futimens(&file, &rustix::fs::Timestamps { last_access: time, last_modification: time }).unwrap();
+    let of = |form: Form<'_>| {
+        let bytes = written(from.path(), form);
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        let mut entry = archive.entries().unwrap().next().unwrap().unwrap();
+        let attributes = entry.pax_extensions().unwrap().map_or(0, Iterator::count);
+        (entry.header().mtime().unwrap(), attributes)
+    };
+    assert_eq!(of(Form::Layer { base: None }), (7, 0));
+    assert_eq!(of(Form::Files), (8, 1));
 }
