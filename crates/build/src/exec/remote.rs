@@ -76,8 +76,10 @@ impl Fetched {
             Self::Git(tree) => {
                 let view = View::open(&tree.path, None, false)?;
                 let excludes = op.selection.excludes.clone();
-                let matches = select(&view, "/", &Selection { parents: false, excludes })?;
-                to.copy(&view, &matches, &op.dest)
+                for found in select(&view, "/", &Selection { parents: false, excludes })? {
+                    to.copy_folder(&view, &found, &op.dest)?;
+                }
+                Ok(())
             }
             Self::Http { file, name } => {
                 let told = || Error::io(file.path.display().to_string());

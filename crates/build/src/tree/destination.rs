@@ -69,6 +69,17 @@ impl Destination {
         Ok(Self { root: fd, ownership, now, times: HashMap::new(), last: None, names: HashMap::new(), lone: 0 })
     }
 
+    /// Copies a folder itself, and not only what is in it, to `dest`: where there is none yet it is made like those inside it.
+    pub(crate) fn copy_folder(&mut self, view: &View, folder: &Match, dest: &str) -> Result<(), Error> {
+        let path = Path::new(dest);
+        if dest.ends_with('/') {
+            self.make_dirs(path)?;
+        }
+        self.make_dirs(path.parent().unwrap_or(Path::new("/")))?;
+        let target = self.resolve(path)?;
+        self.put_all(view, folder, &target)
+    }
+
     /// Copies what the matches stand for to `dest`, an absolute path, one after the other. A `/` at its end makes it a directory; so
     /// does one that is there. A directory's contents go to `dest` itself.
     pub(crate) fn copy(&mut self, view: &View, matches: &[Match], dest: &str) -> Result<(), Error> {
@@ -81,12 +92,16 @@ impl Destination {
                 true => self.make_dirs(Path::new(dest))?,
                 false => self.file_target(dest, &found.name)?,
             };
-            found.visit(view, &mut |entry| {
-                let to = if entry.path.as_os_str().is_empty() { target.clone() } else { target.join(entry.path) };
-                self.put(entry, &to, view.keeps_owners).map_err(|e| failed(&to, e))
-            })?;
+            self.put_all(view, found, &target)?;
         }
         Ok(())
+    }
+
+    fn put_all(&mut self, view: &View, found: &Match, target: &Path) -> Result<(), Error> {
+        found.visit(view, &mut |entry| {
+            let to = if entry.path.as_os_str().is_empty() { target.to_owned() } else { target.join(entry.path) };
+            self.put(entry, &to, view.keeps_owners).map_err(|e| failed(&to, e))
+        })
     }
 
     /// Writes a file that comes from no tree: a heredoc, a download. Without a time it gets the build's.
