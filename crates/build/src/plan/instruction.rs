@@ -8,7 +8,7 @@ use archipel_dockerfile::{
 use archipel_oci::Platform;
 
 use super::metadata;
-use super::stage::{DEFAULT_PATH, Planner, Stage, State, Walk};
+use super::stage::{Planner, Stage, State, Walk};
 use super::{
     CacheMount, CopyOp, Item, MakeDirOp, MountOp, NetworkMode, Node, NodeId, Op, RunOp, SecretMount, Sharing, Source,
     Step,
@@ -110,16 +110,10 @@ impl Planner<'_> {
             let target = format!("{}/{}", dockerfile::SCRIPT_DIR, script.name);
             mounts.push(MountOp::Script { target, content: script.content.clone() });
         }
-        let mut env = run.env.clone();
-        if !env.iter().any(|(name, _)| name == "PATH")
-            && let Some((name, value)) = DEFAULT_PATH.split_once('=')
-        {
-            env.push((name.into(), value.into()));
-        }
         let network = self.network(run.network, span)?;
         Ok(Op::Run(Box::new(RunOp {
             argv: run.argv.clone(),
-            env,
+            env: run.env.clone(),
             hidden_env: run.hidden_env.clone(),
             cwd: state.scope.workdir().to_owned(),
             user: state.config.config.user.clone(),
