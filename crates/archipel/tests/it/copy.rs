@@ -1,6 +1,6 @@
 //! What COPY and ADD put where, as BuildKit does it, also where that is a surprise.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
 use archipel_testkit::{Archipel, Reply, Script, requires};
@@ -38,6 +38,19 @@ fn needs_userns_several_sources_without_a_folder_leave_the_last() {
     let (files, told) = built(&archipel, "COPY d a b /to");
     assert_eq!(files, ["drwxr-xr-x 0/0 to/", "-rw-r--r-- 0/0 to/a", "-rw-r--r-- 0/0 to/b", "-rw-r--r-- 0/0 to/f"]);
     assert!(!told.contains("only the last"), "{told}");
+}
+
+#[test]
+fn needs_userns_a_folder_that_hands_its_group_on_does_so_to_those_made_in_it() {
+    requires!(userns);
+    let archipel = archipel();
+    let context = archipel.home.context("c", [("a", "a"), ("p/d/f", "f")]);
+    std::fs::set_permissions(context.join("p/d"), std::fs::Permissions::from_mode(0o2755)).unwrap();
+    let (files, _) =
+        built(&archipel, "COPY p /\nCOPY --chown=:7 p /\nCOPY a /d/x/\nCOPY --chown=5:6 a /d/y/\nWORKDIR /d/z");
+    let folders: Vec<&String> = files.iter().filter(|file| file.ends_with('/')).collect();
+    let expected = ["drwxr-sr-x 0/7 d/", "drwxr-sr-x 0/7 d/x/", "drwxr-sr-x 5/6 d/y/", "drwxr-sr-x 0/7 d/z/"];
+    assert_eq!(folders, expected.iter().collect::<Vec<_>>());
 }
 
 #[test]

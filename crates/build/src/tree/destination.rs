@@ -202,10 +202,13 @@ impl Destination {
     fn make_dir(&mut self, parent: &Path, name: &OsStr) -> Result<(), Errno> {
         let dir = self.touch(parent)?;
         mkdirat(&*dir, name, Mode::from_raw_mode(0o755))?;
-        let (uid, gid) = self.ownership.owner.unwrap_or((0, 0));
         let fd = openat(&*dir, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
-        fchown(&fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-        fchmod(&fd, Mode::from_raw_mode(self.ownership.made_dirs()))?;
+        // Without an owner it is ours, who are root. A folder that hands its group on does so here too (BuildKit).
+        if let Some((uid, gid)) = self.ownership.owner {
+            fchown(&fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        }
+        let inherited = Mode::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) & Mode::SGID;
+        fchmod(&fd, Mode::from_raw_mode(self.ownership.made_dirs()) | inherited)?;
         self.times.insert(parent.join(name), self.now);
         Ok(())
     }
