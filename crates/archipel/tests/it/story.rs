@@ -85,6 +85,19 @@ fn needs_userns_a_step_that_fails_is_shown_with_its_last_words() {
 }
 
 #[test]
+fn needs_userns_a_device_that_cannot_be_made_is_said_to_be_one() {
+    requires!(userns);
+    let archipel = archipel();
+    let shell = elf::program("amd64", "mknod: /n: Operation not permitted\n", 1);
+    let base = ImageBuilder::new("linux/amd64").layer([("bin/", 0o755, &b""[..]), ("bin/sh", 0o755, &shell)]).build();
+    write_layout(&archipel.home.work().join("base"), &[base]);
+    archipel.home.context("c", [("Dockerfile", "FROM base\nRUN mknod /n c 1 3\n")]);
+    let failed =
+        archipel.run(["build", "--platform", "linux/amd64", "--build-context", "base=oci-layout://base", "c"]).stderr();
+    assert!(failed.contains("exit code: 1; the kernel makes no devices in a user namespace"), "{failed}");
+}
+
+#[test]
 fn needs_userns_an_image_that_is_here_is_unpacked_and_one_that_is_not_is_pulled() {
     requires!(userns);
     let (archipel, registry) = (archipel(), OwnRegistry::start());
