@@ -143,3 +143,23 @@ fn needs_userns_a_file_that_is_packed_for_the_way_arrives_as_it_is() {
     assert_eq!(files, ["-rw------- 0/0 to"]);
     server.finish();
 }
+
+#[test]
+fn needs_userns_an_archive_that_is_wrong_is_told_with_its_step() {
+    requires!(userns);
+    let archipel = archipel();
+    let mut header = [0; 512];
+    header[..1].copy_from_slice(b"f");
+    header[100..107].copy_from_slice(b"0000644");
+    header[156] = b'1';
+    header[157..161].copy_from_slice(b"nope");
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..154].copy_from_slice(format!("{sum:06o}").as_bytes());
+    archipel
+        .home
+        .context("c", [("Dockerfile", &b"FROM scratch\nADD t.tar /o/\n"[..]), ("t.tar", &[header, [0; 512]].concat())]);
+    let failed = archipel.run(["build", "c"]).stderr();
+    assert!(failed.contains("[1/1] ADD t.tar /o/ on "), "{failed}");
+    assert!(failed.contains(": archive: f is a link to what is not there\n --> Dockerfile:2:1\n"), "{failed}");
+}
