@@ -68,8 +68,10 @@ fn other_readers_understand_it() {
             .unwrap_or_default();
         seen.push((entry.path_bytes().into_owned(), pax));
     }
-    assert_eq!(seen[0].1, [("uid".into(), b"3000000".to_vec()), ("mtime".into(), b"-4.75".to_vec())]);
-    assert_eq!(seen[1], (long.into_bytes(), vec![("SCHILY.xattr.user.k".into(), b"\0=\xff".to_vec())]));
+    assert_eq!(seen[0].1, [("mtime".into(), b"-4.75".to_vec()), ("uid".into(), b"3000000".to_vec())]);
+    let attribute = ("SCHILY.xattr.user.k".into(), b"\0=\xff".to_vec());
+    let path = ("path".into(), long.clone().into_bytes());
+    assert_eq!(seen[1], (long.into_bytes(), vec![attribute, path]));
     assert_eq!(seen[2].0, format!("{}/", "e".repeat(300)).into_bytes());
 }
 
@@ -237,4 +239,24 @@ fn a_layer_has_whole_seconds_and_no_attributes_but_capabilities() {
     };
     assert_eq!(of(Form::Layer { base: None }), (7, 0));
     assert_eq!(of(Form::Files), (8, 1));
+}
+
+/// The digest of what Go writes for the same headers, in PAX form.
+#[test]
+fn the_bytes_are_those_of_go() {
+    let long = format!("{}/{}", "l".repeat(70), "m".repeat(70));
+    let headers = [
+        Header { mode: 0o4755, uid: 7, gid: 8, mtime: (981_173_106, 0), ..file("a") },
+        file(&long),
+        Header { uid: 3_000_000, ..file(&format!("{long}/\u{e4}")) },
+        Header::new(Kind::Dir, "\u{fc}"),
+        Header::new(Kind::Dir, "d".repeat(99)),
+        Header { device: (1, 3), ..Header::new(Kind::Char, "null") },
+        link(Kind::Symlink, "s", &"t".repeat(120)),
+        Header { mtime: (-5, 0), ..file("old") },
+        Header { attributes: vec![(b"security.capability".to_vec(), vec![1, 0, 2])], ..file("c") },
+    ];
+    let bytes = archive(&headers.map(|h| (h, b"".as_slice())));
+    let go = "559ca6ac6bf413c12a40f79f9438884848eebf18071cb94c0e5145b3096c72e6";
+    assert_eq!(archipel_oci::Digest::of(&bytes).hex(), go);
 }

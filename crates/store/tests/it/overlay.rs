@@ -37,7 +37,8 @@ fn names(archive: &[u8]) -> Vec<String> {
 fn merged(store: &Store, id: &SnapshotId) -> Vec<u8> {
     let view = store.view(Some(id)).unwrap();
     let mut writer = Writer::new(Vec::new());
-    write_tree(view.path(), b"", Form::Files, None, &mut writer).unwrap();
+    // Of times a layer has whole seconds only.
+    write_tree(view.path(), b"", Form::Files, Some(0), &mut writer).unwrap();
     writer.finish().unwrap()
 }
 
