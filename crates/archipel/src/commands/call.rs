@@ -72,7 +72,11 @@ pub(super) fn run(args: &BuildArgs, environment: &Environment) -> Result<u8, Err
     let subrequest = call.method.subrequest();
     let view = View::new(environment.progress(args.progress)?, 0, environment);
     let sink = view.sink();
-    let asked = shared::on_engine(environment, |engine| async move { engine.call(request, subrequest, &sink).await });
+    // What can only be a Dockerfile is not read twice.
+    let asked = match args.runs_programs() {
+        true => shared::on_engine(environment, |engine| async move { engine.call(request, subrequest, &sink).await }),
+        false => Ok(None),
+    };
     view.finish(None);
     let asked = asked?;
     if let Some(answer) = asked {

@@ -52,14 +52,13 @@ pub(super) async fn converse(
     let ended = run(engine, root, session, &work).await;
     let returned = match ended {
         Err(Error::Interrupted) => Err(Error::Interrupted),
-        // What it said counts more than how it ended.
-        ended => match session.outcome() {
-            Some(outcome) => outcome,
-            None => Err(match ended {
-                Err(Error::Request(reason)) => Error::Request(format!("the frontend {name} {reason}")),
-                Err(other) => other,
-                Ok(()) => Error::Request(format!("the frontend {name} ended and has not said what to build")),
-            }),
+        // An error that it told counts more than how it ended, and how it ended more than a result (BuildKit).
+        ended => match (session.outcome(), ended) {
+            (Some(Err(told)), _) => Err(told),
+            (_, Err(Error::Request(reason))) => Err(Error::Request(format!("the frontend {name} {reason}"))),
+            (_, Err(other)) => Err(other),
+            (Some(Ok(result)), Ok(())) => Ok(result),
+            (None, Ok(())) => Err(Error::Request(format!("the frontend {name} ended and has not said what to build"))),
         },
     };
     work.finish(returned)
@@ -102,6 +101,7 @@ async fn run(engine: &Engine, root: ContainerRoot, session: &Arc<Session>, work:
     let Ok(killer) = killer.await else { return joined(process.await).map(drop) };
     let stream = tokio::io::join(requests, answers);
     let mut talk = tokio::spawn(serve(stream, session.clone()));
+    let (mut talking, mut over) = (true, false);
     let ended = loop {
         tokio::select! {
             ended = &mut process => break joined(ended),
@@ -111,7 +111,8 @@ async fn run(engine: &Engine, root: ContainerRoot, session: &Arc<Session>, work:
                 talk.abort();
                 return Err(Error::Interrupted);
             }
-            said = &mut talk, if !talk.is_finished() => {
+            said = &mut talk, if talking => {
+                talking = false;
                 // Without a conversation there is nothing that it could do.
                 if let Ok(Err(e)) = said {
                     killer.kill();
@@ -119,12 +120,15 @@ async fn run(engine: &Engine, root: ContainerRoot, session: &Arc<Session>, work:
                     return Err(Error::Request(format!("cannot be understood: {e}")));
                 }
             }
-            () = after_the_last_word(session) => killer.kill(),
+            () = after_the_last_word(session), if !over => {
+                over = true;
+                killer.kill();
+            }
         }
     };
     talk.abort();
     let (exit, tail) = ended?;
-    if exit.success() {
+    if over || exit.success() {
         return Ok(());
     }
     let said = if tail.is_empty() { String::new() } else { format!(": {tail}") };
