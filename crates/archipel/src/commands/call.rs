@@ -80,7 +80,12 @@ pub(super) fn run(args: &BuildArgs, environment: &Environment) -> Result<u8, Err
     view.finish(None);
     let asked = asked?;
     if let Some(answer) = asked {
-        render::print(if call.json { &answer.json } else { &answer.text })?;
+        render::print(match &answer {
+            answer if call.json => &answer.json,
+            // Nothing found is nothing said.
+            answer if call.method == Method::Check && answer.text.trim().is_empty() => checks::NOTHING,
+            answer => &answer.text,
+        })?;
         return Ok(if call.ignore_status { status::OK } else { answer.status });
     }
     match call.method {
