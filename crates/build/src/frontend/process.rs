@@ -98,6 +98,7 @@ async fn run(engine: &Engine, root: ContainerRoot, session: &Arc<Session>, work:
     let Ok(killer) = killer.await else { return joined(process.await).map(drop) };
     let stream = tokio::io::join(requests, answers);
     let mut talk = tokio::spawn(serve(stream, session.clone()));
+    let mut talking = true;
     let ended = loop {
         tokio::select! {
             ended = &mut process => break joined(ended),
@@ -107,24 +108,32 @@ async fn run(engine: &Engine, root: ContainerRoot, session: &Arc<Session>, work:
                 talk.abort();
                 return Err(Error::Interrupted);
             }
-            said = &mut talk, if !talk.is_finished() => {
+            said = &mut talk, if talking => {
+                talking = false;
                 // Without a conversation there is nothing that it could do.
                 if let Ok(Err(e)) = said {
                     killer.kill();
                     let _ = process.await;
-                    return Err(Error::Request(format!("cannot be understood: {e}")));
+                    return Err(not_understood(&e));
                 }
             }
             () = after_the_last_word(session) => killer.kill(),
         }
     };
-    talk.abort();
+    // What it wrote before its end may not have been read yet.
+    if talking && let Ok(Err(e)) = talk.await {
+        return Err(not_understood(&e));
+    }
     let (exit, tail) = ended?;
     if exit.success() {
         return Ok(());
     }
     let said = if tail.is_empty() { String::new() } else { format!(": {tail}") };
     Err(Error::Request(format!("failed with exit code {}{said}", exit.shell_code())))
+}
+
+fn not_understood(error: &archipel_gateway::server::Error) -> Error {
+    Error::Request(format!("cannot be understood: {error}"))
 }
 
 async fn after_the_last_word(session: &Session) {
