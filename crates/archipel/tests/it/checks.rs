@@ -269,5 +269,17 @@ fn a_text_is_a_dockerfile_if_that_is_said() {
     let other = archipel.run(["build", "--check", "--build-arg=BUILDKIT_SYNTAX=UPPER", "c"]).fails(2);
     assert!(other.contains("build argument BUILDKIT_SYNTAX: the frontend UPPER is no image"), "{other}");
     archipel.home.context("c", [("Dockerfile", "# syntax=UPPER\nFROM scratch\n")]);
-    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["build", "--check", "c"])), @"");
+    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["build", "--check", "c"])), @r"
+    $ archipel build --check c
+    error[frontend-image]: the frontend UPPER is no image: image name `UPPER` has upper-case letters: names are lower case, only tags may have them
+     --> Dockerfile:1:10
+      |
+    1 | # syntax=UPPER
+      |          ^^^^^
+      |
+      = help: write it as an image is named: # syntax=registry.example/name:tag
+
+    error: Dockerfile has 1 error
+    [exit 1]
+    ");
 }

@@ -56,9 +56,9 @@ pub(super) async fn converse(
         ended => match session.outcome() {
             Some(outcome) => outcome,
             None => Err(match ended {
-                Err(Error::Request(reason)) => Error::Request(format!("the frontend {name} {reason}")),
+                Err(Error::Frontend(reason)) => session.wrong(&reason),
                 Err(other) => other,
-                Ok(()) => Error::Request(format!("the frontend {name} ended and has not said what to build")),
+                Ok(()) => session.wrong("ended and has not said what to build"),
             }),
         },
     };
@@ -129,11 +129,11 @@ async fn run(engine: &Engine, root: ContainerRoot, session: &Arc<Session>, work:
         return Ok(());
     }
     let said = if tail.is_empty() { String::new() } else { format!(": {tail}") };
-    Err(Error::Request(format!("failed with exit code {}{said}", exit.shell_code())))
+    Err(Error::Frontend(format!("failed with exit code {}{said}", exit.shell_code())))
 }
 
 fn not_understood(error: &archipel_gateway::server::Error) -> Error {
-    Error::Request(format!("cannot be understood: {error}"))
+    Error::Frontend(format!("cannot be understood: {error}"))
 }
 
 async fn after_the_last_word(session: &Session) {

@@ -122,9 +122,7 @@ impl Session {
         match state.refs.get(id) {
             Some(known) => Ok(known.source.clone()),
             None if id.is_empty() => Ok(Source::Root(Root::Scratch)),
-            None => {
-                Err(Error::Request(format!("the frontend {} returned `{id}`, which it was never given", self.name)))
-            }
+            None => Err(self.wrong(&format!("returned `{id}`, which it was never given"))),
         }
     }
 

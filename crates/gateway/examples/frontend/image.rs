@@ -211,8 +211,10 @@ impl<'a> Image<'a> {
     fn source(&mut self, name: &str) -> Place {
         let given = self.frontend.option(&format!("context:{name}"), name);
         let identifier = given.strip_prefix("local:").map_or_else(|| given.into(), |key| format!("local://{key}"));
-        let source = pb::SourceOp { identifier, ..Default::default() };
-        Some(self.definition.add(Vec::new(), Kind::Source(source), Some(self.platform.clone()), name))
+        let layout = identifier.strip_prefix("oci-layout://").and_then(|rest| rest.split_once('@'));
+        let attrs = layout.map(|(store, _)| ("oci.store".to_owned(), store.to_owned())).into_iter().collect();
+        let source = Kind::Source(pb::SourceOp { identifier, attrs });
+        Some(self.definition.add(Vec::new(), source, Some(self.platform.clone()), name))
     }
 
     fn shell(&mut self, text: &str, mount: Option<pb::Mount>, name: &str) -> Place {
