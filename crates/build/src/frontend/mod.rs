@@ -68,3 +68,6 @@ impl Engine {
         session.planned(returned).await
     }
 }
+
+#[cfg(test)]
+mod tests;

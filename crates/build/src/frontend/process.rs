@@ -57,6 +57,7 @@ pub(super) async fn converse(
             Some(outcome) => outcome,
             None => Err(match ended {
                 Err(Error::Frontend(reason)) => session.wrong(&reason),
+                Err(Error::Sandbox(e @ sandbox::Error::Exec { .. })) => session.wrong(&format!("cannot be run: {e}")),
                 Err(other) => other,
                 Ok(()) => session.wrong("ended and has not said what to build"),
             }),

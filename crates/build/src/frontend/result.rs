@@ -265,15 +265,16 @@ pub(super) fn span(text: &str, ranges: &[pb::Range]) -> Range<usize> {
     if span.end < span.start { 0..0 } else { span }
 }
 
-/// Why a frontend gave up, with the place in the text if it says which.
-pub(super) fn failure(name: &str, loaded: &Loaded, returned: &pb::Status) -> Error {
-    let error = Error::Frontend(format!("{name}: {}", returned.message));
-    match returned.details.iter().find_map(|detail| place_of(&loaded.text, detail)) {
-        Some(span) => {
+/// An error with the place in the text that a frontend says it is about, unless it has one of its own.
+pub(super) fn placed(error: Error, loaded: &Loaded, returned: &pb::Status) -> Error {
+    let span = returned.details.iter().find_map(|detail| place_of(&loaded.text, detail));
+    match (error, span) {
+        (error @ (Error::At { .. } | Error::Dockerfile { .. } | Error::Step(_) | Error::Interrupted), _) => error,
+        (error, None) => error,
+        (error, Some(span)) => {
             let place = Place { name: loaded.name.clone(), text: loaded.text.clone(), span, meant: None };
             Error::At { place: Box::new(place), source: Box::new(error) }
         }
-        None => error,
     }
 }
 

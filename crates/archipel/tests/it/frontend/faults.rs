@@ -14,8 +14,11 @@ use crate::util::{publish_alone, transcript};
 fn needs_userns_what_a_frontend_finds_wrong_is_shown_where_it_is() {
     requires!(userns);
     let stage = Stage::new();
-    stage.text("scratch\nfail for a reason\n");
-    insta::assert_snapshot!(transcript(&stage.archipel, &stage.archipel.run(["build", "--quiet", "c"])), @r"
+    let built = |lines: &str| {
+        stage.text(lines);
+        transcript(&stage.archipel, &stage.archipel.run(["build", "--quiet", "c"]))
+    };
+    insta::assert_snapshot!(built("scratch\nfail for a reason\n"), @r"
     $ archipel build --quiet c
     error: the frontend lang:latest: for a reason
      --> Dockerfile:3:1
@@ -25,8 +28,7 @@ fn needs_userns_what_a_frontend_finds_wrong_is_shown_where_it_is() {
     [exit 1]
     ");
     // So is what it was told to be wrong.
-    stage.text("image busybox\nshell exit 42\nread /x /y\n");
-    insta::assert_snapshot!(transcript(&stage.archipel, &stage.archipel.run(["build", "--quiet", "c"])), @r#"
+    insta::assert_snapshot!(built("image busybox\nshell exit 42\nread /x /y\n"), @r#"
     $ archipel build --quiet c
     error: shell exit 42 on linux/amd64: process "/bin/sh -c exit 42" did not complete successfully: exit code: 42
      --> Dockerfile:3:1
@@ -36,8 +38,7 @@ fn needs_userns_what_a_frontend_finds_wrong_is_shown_where_it_is() {
     [exit 1]
     "#);
     // And what fails when it has long ended.
-    stage.text("image busybox\nshell exit 42\n");
-    insta::assert_snapshot!(transcript(&stage.archipel, &stage.archipel.run(["build", "--quiet", "c"])), @r#"
+    insta::assert_snapshot!(built("image busybox\nshell exit 42\n"), @r#"
     $ archipel build --quiet c
     error: shell exit 42 on linux/amd64: process "/bin/sh -c exit 42" did not complete successfully: exit code: 42
      --> Dockerfile:3:1
@@ -46,22 +47,25 @@ fn needs_userns_what_a_frontend_finds_wrong_is_shown_where_it_is() {
       | ^^^^^^^^^^^^^
     [exit 1]
     "#);
-    stage.text("image nothing:1\n");
-    insta::assert_snapshot!(transcript(&stage.archipel, &stage.archipel.run(["build", "--quiet", "c"])), @r"
+    insta::assert_snapshot!(built(&format!("image {}/nothing:1\n", stage.registry.address())), @r"
     $ archipel build --quiet c
-    error: nothing:1 cannot be had
-             tried [REGISTRY] (mirror of docker.io): nothing:1: not found at http://[REGISTRY]/v2/library/nothing/manifests/1
-             tried docker.io: nothing:1: no address is known for registry-1.docker.io
-    [exit 11]
+    error: [REGISTRY]: [REGISTRY]/nothing:1: not found at http://[REGISTRY]/v2/nothing/manifests/1
+     --> Dockerfile:2:1
+      |
+    2 | image [REGISTRY]/nothing:1
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    [exit 12]
     ");
-    stage.text("scratch\nread /none /x\n");
-    insta::assert_snapshot!(transcript(&stage.archipel, &stage.archipel.run(["build", "--quiet", "c"])), @r"
+    insta::assert_snapshot!(built("scratch\nread /none /x\n"), @r"
     $ archipel build --quiet c
-    error: open /none: entity not found
+    error: open /none: No such file or directory (os error 2)
+     --> Dockerfile:3:1
+      |
+    3 | read /none /x
+      | ^^^^^^^^^^^^^
     [exit 1]
     ");
-    stage.text("scratch\nrm /none\n");
-    insta::assert_snapshot!(transcript(&stage.archipel, &stage.archipel.run(["build", "--quiet", "c"])), @r"
+    insta::assert_snapshot!(built("scratch\nrm /none\n"), @r"
     $ archipel build --quiet c
     error: rm /none on linux/amd64: remove /none: no such file or directory
      --> Dockerfile:3:1
@@ -80,6 +84,10 @@ fn needs_userns_warnings_are_passed_on() {
     // As it is found, and in the list.
     let told = ["WARNING: mind the gap\n", " - mind the gap\n"].map(|line| log.stderr().matches(line).count());
     assert_eq!((log.code(), told), (0, [1, 1]), "{}", log.stderr());
+    // Each step of the frontend's own has its name.
+    for name in ["#1 pulling lang:latest\n", "#2 pulling lang:latest for ", "#3 [internal] frontend lang:latest\n"] {
+        assert!(log.stderr().contains(name), "{}", log.stderr());
+    }
 }
 
 #[test]
@@ -102,18 +110,19 @@ fn needs_userns_an_image_that_is_no_frontend_is_told() {
     };
     let told = build("garbage").fails(1);
     assert!(told.contains("the frontend garbage:latest cannot be understood: it does not speak"), "{told}");
-    let told = build("nothing").stderr();
-    assert!(told.contains("/none"), "{told}");
-    insta::assert_snapshot!(transcript(&stage.archipel, &build("absent:1")), @r"
+    insta::assert_snapshot!(transcript(&stage.archipel, &build("nothing")), @r"
     $ archipel build --quiet c
-    error: absent:1 cannot be had
-             tried [REGISTRY] (mirror of docker.io): absent:1: not found at http://[REGISTRY]/v2/library/absent/manifests/1
-             tried docker.io: absent:1: no address is known for registry-1.docker.io
+    error: the frontend nothing:latest cannot be run: exec /none: no such file or directory
+    [exit 1]
+    ");
+    insta::assert_snapshot!(transcript(&stage.archipel, &build(&format!("{}/absent:1", stage.registry.address()))), @r"
+    $ archipel build --quiet c
+    error: [REGISTRY]: [REGISTRY]/absent:1: not found at http://[REGISTRY]/v2/absent/manifests/1
      --> Dockerfile:1:10
       |
-    1 | # syntax=absent:1
-      |          ^^^^^^^^
-    [exit 11]
+    1 | # syntax=[REGISTRY]/absent:1
+      |          ^^^^^^^^^^^^^^^^^^^^^^^^
+    [exit 12]
     ");
 }
 
