@@ -7,6 +7,7 @@ use crate::cancel::Cancel;
 use crate::context::{Loaded, Tree};
 use crate::engine::now;
 use crate::exec::{Executor, Output, SinkHandle};
+use crate::frontend::Frontend;
 use crate::plan::{Node, NodeId, Plan};
 use crate::steps::Steps;
 use crate::{Engine, Error, Event, How, Request, Sink, SourceDateEpoch, StepId, StepInfo, schedule};
@@ -16,6 +17,8 @@ use crate::{Engine, Error, Event, How, Request, Sink, SourceDateEpoch, StepId, S
 pub(crate) struct Around {
     pub(crate) request: Arc<Request>,
     pub(crate) loaded: Arc<Loaded>,
+    /// Who reads the text, if that is not built in.
+    pub(crate) frontend: Option<Frontend>,
     pub(crate) sink: Sink,
     pub(crate) steps: Steps,
 }
@@ -54,6 +57,7 @@ impl Around {
             sink: SinkHandle(self.sink.clone()),
             // A failing step must not stop another build of the same engine; a person's Ctrl-C stops them all.
             cancel: Cancel::default(),
+            frontend: self.frontend.clone(),
             dockerfile: (self.loaded.name.clone(), self.loaded.text.clone()),
             now: epoch.map_or_else(now, |epoch| epoch.0),
             epoch,

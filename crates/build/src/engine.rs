@@ -1,5 +1,6 @@
 //! The facade: what a command holds to build, move and run images.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,7 @@ use crate::export::{PlatformResult, ResultLayer};
 use crate::frontend::Frontend;
 use crate::plan::{NodeId, Planner, Root, StageResult};
 use crate::steps::Steps;
-use crate::{Error, Event, How, Request, Sink, Warning, context, epoch, inline};
+use crate::{Error, Event, How, Output, Request, Sink, Warning, context, epoch, inline};
 
 /// A store, a registry client and a way to run foreign binaries. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -101,15 +102,17 @@ impl Engine {
         let steps = Steps::default();
         let mut request = request.clone();
         // A frontend knows itself what its text says of the time.
-        if Frontend::of(&loaded, &request)?.is_none()
+        let frontend = Frontend::of(&loaded, &request)?;
+        if frontend.is_none()
             && let Some(time) = self.early_epoch(&request, &loaded).await?
         {
             request.build_args.push((epoch::NAME.into(), time.map(|time| time.to_string()).unwrap_or_default()));
         }
         let (request, loaded) = (Arc::new(request), Arc::new(loaded));
-        let around = Around { request, loaded, sink: sink.clone(), steps: steps.clone() };
+        let around = Around { request, loaded, frontend, sink: sink.clone(), steps: steps.clone() };
         let made = self.make(&around).await?;
-        let built = self.export(&around.request, made.executor.epoch, made.results, sink, &steps).await?;
+        let request = noted(&around.request, &made.annotations);
+        let built = self.export(&request, made.executor.epoch, made.results, sink, &steps).await?;
         // After the result: what somebody waits for comes first, and a cache that fails has cost nothing.
         self.export_cache(&made.executor, &made.layers, sink, &steps).await?;
         Ok(built)
@@ -118,8 +121,8 @@ impl Engine {
     /// Plans and runs.
     async fn make(&self, around: &Around) -> Result<Made, Error> {
         let begun = Instant::now();
-        let planned = match Frontend::of(&around.loaded, &around.request)? {
-            Some(frontend) => self.planned_by(&frontend, around).await?,
+        let planned = match &around.frontend {
+            Some(frontend) => self.planned_by(frontend, around).await?,
             None => Planner::new(self, around)?.plan().await?,
         };
         let ends = |target: &StageResult| {
@@ -137,7 +140,7 @@ impl Engine {
             let attestations = executor.attestations(&target).await?;
             results.push(PlatformResult { attestations, ..result(&executor, target, begun)? });
         }
-        Ok(Made { results, executor, layers })
+        Ok(Made { results, executor, layers, annotations: planned.annotations })
     }
 }
 
@@ -147,6 +150,29 @@ struct Made {
     results: Vec<PlatformResult>,
     /// The nodes whose layers are in the results.
     layers: BTreeSet<NodeId>,
+    annotations: Vec<(String, String)>,
+}
+
+/// The request with notes that a frontend has on every image. Those that a person gave come later, and so count.
+fn noted<'r>(request: &'r Request, annotations: &[(String, String)]) -> Cow<'r, Request> {
+    if annotations.is_empty() {
+        return Cow::Borrowed(request);
+    }
+    let mut request = request.clone();
+    if request.outputs.is_empty() {
+        request.outputs.push(Output::kept());
+    }
+    for output in &mut request.outputs {
+        let (Output::Image { options, .. } | Output::Oci { options, .. } | Output::Docker { options, .. }) = output
+        else {
+            continue;
+        };
+        // Docker's types have none.
+        if !options.docker_types {
+            options.annotations.splice(0..0, annotations.iter().cloned());
+        }
+    }
+    Cow::Owned(request)
 }
 
 /// Turns a planned stage, whose nodes have run, into what an exporter takes.

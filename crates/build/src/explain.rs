@@ -1,10 +1,12 @@
-//! What a build would do, and why: the plan in words (`--explain`). Nothing is run, and no layer is fetched.
+//! What a build would do, and why: the plan in words (`--explain`). Nothing is run, and no layer is fetched; but a frontend is, with
+//! what it must see to make a plan.
 
 use std::sync::Arc;
 
 use archipel_oci::Platform;
 
 use crate::around::Around;
+use crate::frontend::Frontend;
 use crate::plan::{
     CacheMount, CopyOp, FileAction, FileOp, Item, MountOp, NetworkMode, Node, NodeId, Op, Plan, Planned, Planner, Root,
     RunOp, Source,
@@ -37,10 +39,14 @@ impl Engine {
     /// # Errors
     /// What is wrong with the Dockerfile, or a base image that cannot be had.
     pub async fn explain(&self, request: &Request, sink: &Sink) -> Result<Vec<ExplainedStep>, Error> {
-        let loaded = Arc::new(context::load_dockerfile(request, self, "--explain").await?);
+        let loaded = Arc::new(context::load(request, self).await?);
+        let frontend = Frontend::of(&loaded, request)?;
         let (sink, steps) = (sink.clone(), Steps::default());
-        let around = Around { request: Arc::new(request.clone()), loaded, sink, steps };
-        let planned = Planner::new(self, &around)?.plan().await?;
+        let around = Around { request: Arc::new(request.clone()), loaded, frontend, sink, steps };
+        let planned = match &around.frontend {
+            Some(frontend) => self.planned_by(frontend, &around).await?,
+            None => Planner::new(self, &around)?.plan().await?,
+        };
         let plan = &planned.plan;
         Ok(plan.nodes.iter().map(|node| step(&planned, node, request)).collect())
     }
@@ -55,6 +61,9 @@ fn step(planned: &Planned, node: &Node, request: &Request) -> ExplainedStep {
         Op::Files(op) => files(plan, op, &mut key),
         Op::Part(_) => key.push("what the process left there".into()),
         Op::Layer(_) => key.push("the layer".into()),
+        Op::Difference { lower, upper } => {
+            key.push(format!("{} and {}", root(plan, lower), root(plan, upper)));
+        }
         Op::Run(op) => {
             run(plan, op, &mut key, &mut unkeyed);
             key.extend(surroundings(request));

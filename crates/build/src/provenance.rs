@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::attestation::Attestation;
 use crate::exec::Executor;
+use crate::frontend::Frontend;
 use crate::plan::{Item, Op, Root, Source};
 use crate::request::{Context, Dockerfile};
 use crate::source::address;
@@ -18,8 +19,9 @@ use crate::{Error, Request};
 /// What our predicates describe.
 const BUILD_TYPE: &str = "urn:archipel:dockerfile:v1";
 
-/// What BuildKit calls the reader of Dockerfiles.
+/// What BuildKit calls the reader of Dockerfiles, and the one that runs other readers.
 const FRONTEND: &str = "dockerfile.v0";
+const GATEWAY: &str = "gateway.v0";
 const DOCKERFILE: &str = "Dockerfile";
 
 /// `--provenance`, `--attest type=provenance`.
@@ -58,21 +60,26 @@ impl Provenance {
     }
 
     /// What is stated of a build's result for one platform.
-    pub(crate) fn attestation(&self, request: &Request, materials: &BTreeSet<Material>) -> Attestation {
+    pub(crate) fn attestation(
+        &self,
+        request: &Request,
+        frontend: Option<&Frontend>,
+        materials: &BTreeSet<Material>,
+    ) -> Attestation {
         Attestation {
             file: "provenance.json".into(),
             predicate_type: self.predicate_type().into(),
-            predicate: self.predicate(request, materials),
+            predicate: self.predicate(request, frontend, materials),
             subjects: Vec::new(),
         }
     }
 
     /// What is stated of a build's result for one platform, with the fields that BuildKit has for it.
-    fn predicate(&self, request: &Request, materials: &BTreeSet<Material>) -> Value {
+    fn predicate(&self, request: &Request, frontend: Option<&Frontend>, materials: &BTreeSet<Material>) -> Value {
         let materials: Vec<Value> = materials.iter().map(Material::json).collect();
         let host = Platform::host().to_string();
         let builder = json!({ "id": self.builder });
-        let asked = self.request(request);
+        let asked = self.request(request, frontend);
         // Whether all is here that was asked for; what lay in a folder has no address.
         let (whole, sourced) = (self.tells_all(request), !is_local(&request.context));
         if self.old {
@@ -120,13 +127,17 @@ impl Provenance {
         told == given
     }
 
-    fn request(&self, request: &Request) -> Value {
+    fn request(&self, request: &Request, frontend: Option<&Frontend>) -> Value {
         let mut args: BTreeMap<String, String> = BTreeMap::new();
         args.extend(request.target.iter().map(|target| ("target".to_owned(), target.clone())));
         if request.no_cache || !request.no_cache_filter.is_empty() {
             args.insert("no-cache".into(), request.no_cache_filter.join(","));
         }
-        let mut asked = json!({ "frontend": FRONTEND });
+        let mut asked = json!({ "frontend": if frontend.is_some() { GATEWAY } else { FRONTEND } });
+        if let Some(frontend) = frontend {
+            args.insert("source".into(), frontend.image.to_string());
+            args.insert("cmdline".into(), frontend.command_line.clone());
+        }
         if self.max {
             args.extend(values(request).map(|(kind, name, value)| (format!("{kind}:{name}"), redacted(value))));
             let ids = |ids: &mut dyn Iterator<Item = &String>| ids.map(|id| json!({ "id": id })).collect::<Vec<_>>();
@@ -214,6 +225,10 @@ impl Executor {
             }
         };
         image(root, &mut found);
+        if let Some(frontend) = &self.frontend {
+            let program = self.engine.base_image(&frontend.image, &Platform::host(), false).await?;
+            image(&Root::Image(program), &mut found);
+        }
         for n in self.plan.below(root) {
             let node = &self.plan.nodes[n];
             image(&node.root, &mut found);
@@ -263,7 +278,7 @@ mod tests {
         let build_args =
             [("HTTP_PROXY", "me:pw@proxy:3128"), ("all_proxy", "http://me:p/w@proxy"), ("REPO", "https://me:pw@h/a")];
         let request = Request { build_args: build_args.map(pair).to_vec(), ..Request::empty() };
-        let predicate = Provenance { max: true, ..Provenance::default() }.predicate(&request, &BTreeSet::new());
+        let predicate = Provenance { max: true, ..Provenance::default() }.predicate(&request, None, &BTreeSet::new());
         let told = &predicate["buildDefinition"]["externalParameters"]["request"]["args"];
         assert_eq!(*told, json!({ "build-arg:REPO": "https://xxxxx:xxxxx@h/a" }));
     }
@@ -277,7 +292,7 @@ mod tests {
             labels: vec![("l".into(), "2".into())],
             ..Request::empty()
         };
-        let predicate = Provenance::default().predicate(&request, &BTreeSet::new());
+        let predicate = Provenance::default().predicate(&request, None, &BTreeSet::new());
         let expected = json!({
             "configSource": { "path": "Dockerfile" },
             "request": {
@@ -290,7 +305,8 @@ mod tests {
         assert_eq!(predicate["buildDefinition"]["internalParameters"]["builderPlatform"], Platform::host().to_string());
         let complete = json!({ "request": false, "resolvedDependencies": false });
         assert_eq!(predicate["runDetails"]["metadata"]["buildkit_completeness"], complete);
-        let old = Provenance { old: true, max: true, ..Provenance::default() }.predicate(&request, &BTreeSet::new());
+        let old =
+            Provenance { old: true, max: true, ..Provenance::default() }.predicate(&request, None, &BTreeSet::new());
         assert_eq!(old["invocation"]["configSource"], json!({ "entryPoint": "Dockerfile" }));
         assert_eq!(old["invocation"]["parameters"]["args"]["label:l"], "2");
     }

@@ -280,6 +280,13 @@ pub enum Output {
     CacheOnly,
 }
 
+impl Output {
+    /// What is done where nothing is said: the image is kept in the store.
+    pub(crate) fn kept() -> Self {
+        Self::Image { push: false, names: Vec::new(), by_digest: false, options: ImageOptions::default() }
+    }
+}
+
 /// How an image is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageOptions {

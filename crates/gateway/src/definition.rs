@@ -125,6 +125,15 @@ impl Graph {
     }
 }
 
+/// The definition of a source alone.
+#[must_use]
+pub fn of_source(source: pb::SourceOp) -> pb::Definition {
+    let op = pb::Op { op: Some(pb::op::Op::Source(source)), ..pb::Op::default() }.encode_to_vec();
+    let input = pb::Input { digest: Digest::of(&op).to_string(), index: 0 };
+    let last = pb::Op { inputs: vec![input], ..pb::Op::default() }.encode_to_vec();
+    pb::Definition { def: vec![op, last], ..pb::Definition::default() }
+}
+
 /// An operation and its identity.
 struct Op {
     digest: String,

@@ -1,25 +1,27 @@
 //! One layer's files on top of other layers: what merges and differences of file systems are made of.
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags, lgetxattr, llistxattr, lsetxattr, utimensat};
+use rustix::fs::{
+    AtFlags, CWD, Mode, Timespec, Timestamps, XattrFlags, lgetxattr, llistxattr, lsetxattr, mknodat, utimensat,
+};
 use rustix::io::Errno;
 
 use crate::error::At as _;
-use crate::{Error, Result, Snapshot, SnapshotId, Store};
+use crate::{Error, Result, Snapshot, SnapshotId, Store, View};
 
 /// More than any attribute has.
 const MAX_ATTRIBUTE: usize = 64 * 1024;
 
 impl Store {
-    /// Lays the files of a snapshot (its own, not those below it) on `parent`, with the marks of what it removed. Nothing is copied:
-    /// snapshots never change, so two can have the same files by links.
+    /// Lays the files of a snapshot (its own, not those below it) on `parent`, with the marks of what it removed of that. Nothing is
+    /// copied: snapshots never change, so two can have the same files by links.
     ///
     /// # Errors
     /// [`Error::Missing`], or the file system's.
@@ -30,25 +32,31 @@ impl Store {
         let layer = self.snapshot(layer)?.ok_or_else(|| Error::Missing(layer.clone()))?;
         let mut draft = self.draft(parent)?;
         draft.skipped = layer.skipped;
-        link_tree(&layer.path, draft.upper())?;
+        let below = parent.map(|parent| self.view(Some(parent))).transpose()?;
+        link_tree(&layer.path, draft.upper(), below.as_ref().map(View::path))?;
+        drop(below);
         draft.commit(id)
     }
 }
 
-/// Makes the folders of a tree once more, and links everything else into them.
-fn link_tree(from: &Path, to: &Path) -> Result<()> {
+/// Makes the folders of a tree once more, and links everything else into them. A mark that hides nothing of what is `below` is left
+/// out: where there is no other layer with that folder, the kernel shows it as a file.
+fn link_tree(from: &Path, to: &Path, below: Option<&Path>) -> Result<()> {
     let mut folders = HashMap::new();
-    let mut open = vec![PathBuf::new()];
-    while let Some(folder) = open.pop() {
+    let mut open = vec![(PathBuf::new(), below.map(Path::to_owned))];
+    while let Some((folder, below)) = open.pop() {
         let (source, target) = (from.join(&folder), to.join(&folder));
         let meta = fs::symlink_metadata(&source).at(&source)?;
         for entry in fs::read_dir(&source).at(&source)? {
             let entry = entry.at(&source)?;
             let (path, place) = (folder.join(entry.file_name()), target.join(entry.file_name()));
-            if entry.file_type().at(&source)?.is_dir() {
+            let below = below.as_ref().map(|below| below.join(entry.file_name()));
+            let hidden = below.as_ref().and_then(|below| fs::symlink_metadata(below).ok());
+            let meta = entry.metadata().at(&source)?;
+            if meta.is_dir() {
                 fs::create_dir(&place).at(&place)?;
-                open.push(path);
-            } else {
+                open.push((path, below.filter(|_| hidden.is_some_and(|hidden| hidden.is_dir()))));
+            } else if hidden.is_some() || !is_mark(&meta) {
                 fs::hard_link(entry.path(), &place).at(&place)?;
             }
         }
@@ -61,36 +69,69 @@ fn link_tree(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn dress(from: &Path, to: &Path, meta: &Metadata) -> io::Result<()> {
-    chown(to, Some(meta.uid()), Some(meta.gid()))?;
-    fs::set_permissions(to, fs::Permissions::from_mode(meta.mode() & 0o7777))?;
-    attributes(from, to)?;
-    let mtime = Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() };
-    Ok(utimensat(CWD, to, &Timestamps { last_access: mtime, last_modification: mtime }, AtFlags::empty())?)
+/// Whether it says that there is nothing, in the way of overlayfs.
+fn is_mark(meta: &Metadata) -> bool {
+    meta.file_type().is_char_device() && meta.rdev() == 0
 }
 
-/// Overlayfs's own among them: they say what a folder hides.
-fn attributes(from: &Path, to: &Path) -> std::result::Result<(), Errno> {
+/// Gives a file or folder what another one has beside its content: owner, mode, attributes, time.
+pub(crate) fn dress(from: &Path, to: &Path, meta: &Metadata) -> io::Result<()> {
+    chown(to, Some(meta.uid()), Some(meta.gid()))?;
+    fs::set_permissions(to, fs::Permissions::from_mode(meta.mode() & 0o7777))?;
+    for (name, value) in attributes_of(from)? {
+        match lsetxattr(to, &name, &value, XattrFlags::empty()) {
+            // The machine's own, which only it may give.
+            Ok(()) | Err(Errno::NOTSUP | Errno::PERM | Errno::ACCESS) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    time(to, meta)
+}
+
+fn time(of: &Path, meta: &Metadata) -> io::Result<()> {
+    let mtime = Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() };
+    let times = Timestamps { last_access: mtime, last_modification: mtime };
+    Ok(utimensat(CWD, of, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Copies what is no folder, with all that it has.
+pub(crate) fn copy_node(from: &Path, to: &Path, meta: &Metadata) -> Result<()> {
+    let kind = meta.file_type();
+    if kind.is_symlink() {
+        let target = fs::read_link(from).at(from)?;
+        symlink(target, to).and_then(|()| lchown(to, Some(meta.uid()), Some(meta.gid()))).at(to)?;
+        return time(to, meta).at(to);
+    }
+    if kind.is_file() {
+        fs::copy(from, to).at(from)?;
+    } else {
+        let (raw, mode) = (rustix::fs::FileType::from_raw_mode(meta.mode()), Mode::from_raw_mode(meta.mode()));
+        mknodat(CWD, to, raw, mode, meta.rdev()).map_err(io::Error::from).at(to)?;
+    }
+    dress(from, to, meta).at(to)
+}
+
+/// A file's attributes, overlayfs's own among them: they say what a folder hides.
+pub(crate) fn attributes_of(path: &Path) -> io::Result<BTreeMap<OsString, Vec<u8>>> {
     let mut names = vec![0; MAX_ATTRIBUTE];
-    let length = match llistxattr(from, names.as_mut_slice()) {
+    let length = match llistxattr(path, names.as_mut_slice()) {
         Ok(length) => length,
-        Err(Errno::NOTSUP) => return Ok(()),
-        Err(e) => return Err(e),
+        Err(Errno::NOTSUP) => 0,
+        Err(e) => return Err(e.into()),
     };
+    let mut found = BTreeMap::new();
     for name in names.get(..length).unwrap_or_default().split(|b| *b == 0).filter(|name| !name.is_empty()) {
         let name = OsStr::from_bytes(name);
         let mut value = vec![0; MAX_ATTRIBUTE];
-        let copied = lgetxattr(from, name, value.as_mut_slice()).and_then(|length| {
-            value.truncate(length);
-            lsetxattr(to, name, &value, XattrFlags::empty())
-        });
-        match copied {
-            // The machine's own, which only it may give.
-            Ok(()) | Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM | Errno::ACCESS) => {}
-            Err(e) => return Err(e),
+        match lgetxattr(path, name, value.as_mut_slice()) {
+            Ok(length) => value.truncate(length),
+            // Some are listed and not given.
+            Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM | Errno::ACCESS) => continue,
+            Err(e) => return Err(e.into()),
         }
+        found.insert(name.to_owned(), value);
     }
-    Ok(())
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod cache;
+mod difference;
 mod disk;
 mod draft;
 mod error;

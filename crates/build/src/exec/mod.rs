@@ -23,6 +23,7 @@ use archipel_store::SnapshotId;
 
 use crate::cancel::Cancel;
 use crate::context::Tree;
+use crate::frontend::Frontend;
 use crate::plan::{Node, NodeId, Op, Plan, Root};
 use crate::steps::Steps;
 use crate::{Engine, Error, Event, Request, Sink, SourceDateEpoch, StepId, StepOutcome, inline};
@@ -57,6 +58,8 @@ pub(crate) struct Executor {
     pub(crate) counter: Steps,
     pub(crate) sink: SinkHandle,
     pub(crate) cancel: Cancel,
+    /// Who made the plan, if not the language of Dockerfiles.
+    pub(crate) frontend: Option<Frontend>,
     /// The Dockerfile's name and text, for errors.
     pub(crate) dockerfile: (String, String),
     /// The build's time, in seconds since 1970: the epoch where there is one.
@@ -133,6 +136,7 @@ impl Executor {
             Op::MakeDir(op) => make_dir::make_dir(self.clone(), op, id, parent, made).await?,
             Op::Files(op) => files::files(self.clone(), op, id, parent, made).await?,
             Op::Layer(of) => layer::layer(self.clone(), of, parent, made).await?,
+            Op::Difference { lower, upper } => layer::difference(self.clone(), lower, upper, made).await?,
             Op::Part(part) => {
                 let run = &self.node(part.run).name;
                 return Err(Error::Request(format!("what {run} made has been pruned meanwhile; build again")));

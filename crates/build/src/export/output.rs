@@ -63,8 +63,8 @@ struct Images<'a> {
 }
 
 /// Whether anything is to be attested.
-fn attests(request: &Request) -> bool {
-    request.provenance.is_some() || request.sbom.is_some()
+fn attests(results: &[PlatformResult]) -> bool {
+    results.iter().any(|result| !result.attestations.is_empty())
 }
 
 /// The file of an attestation that lies with those of other platforms: `provenance.linux_arm64.json`.
@@ -80,7 +80,7 @@ impl Images<'_> {
     async fn get(&mut self, options: &ImageOptions, names: &[Reference], attested: bool) -> Result<Image, Error> {
         let epoch = options.source_date_epoch.or(self.epoch);
         let options = ImageOptions { source_date_epoch: epoch, ..options.clone() };
-        let names = (attested && attests(self.request)).then(|| names.to_vec());
+        let names = (attested && attests(self.results)).then(|| names.to_vec());
         if let Some((.., image)) = self.made.iter().find(|(o, n, _)| *o == options && *n == names) {
             return Ok(image.clone());
         }
@@ -112,11 +112,10 @@ impl Engine {
         steps: &Steps,
     ) -> Result<Built, Error> {
         let mut images = Images { engine: self, request, results: &results, sink, steps, epoch, made: Vec::new() };
-        let kept =
-            [Output::Image { push: false, names: Vec::new(), by_digest: false, options: ImageOptions::default() }];
+        let kept = [Output::kept()];
         let outputs = if request.outputs.is_empty() { &kept } else { request.outputs.as_slice() };
         let mut all_names = Vec::new();
-        if attests(request) && outputs.iter().any(|output| matches!(output, Output::Docker { .. })) {
+        if attests(&results) && outputs.iter().any(|output| matches!(output, Output::Docker { .. })) {
             warn(sink, "an archive for docker has no place for attestations: it goes without");
         }
         if request.keeps_inline_cache() && !outputs.iter().any(is_image) {

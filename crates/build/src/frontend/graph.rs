@@ -69,7 +69,7 @@ impl Session {
                 let side = |input: &Option<pb::DiffInput>| input.as_ref().map_or(-1, |input| input.input);
                 let lower = root_of(state, &made, input_at(&inputs, side(&op.lower))?);
                 let upper = root_of(state, &made, input_at(&inputs, side(&op.upper))?);
-                Ok(vec![Source::Root(super::layers::diff(state, &made, &lower, &upper)?)])
+                Ok(vec![Source::Root(super::layers::diff(state, &made, &lower, &upper))])
             }
             Some(Kind::Passthrough(_)) => Ok(inputs),
             Some(Kind::Build(_)) => Err(Error::Request("builds within definitions are not run".into())),

@@ -96,7 +96,7 @@ fn follow(root: &Path, path: &Path, links: usize, found: &mut BTreeSet<String>, 
             return;
         }
     }
-    found.insert(path.to_string_lossy().trim_start_matches('/').to_owned());
+    found.insert(path.to_string_lossy().trim_matches('/').to_owned());
 }
 
 #[cfg(test)]

@@ -8,15 +8,19 @@
 //! - [`options`]: what it is told of the request.
 //! - [`process`]: its sandbox. [`session`]: its calls. [`caps`]: what it may ask for.
 //! - [`graph`]: operations to nodes; [`source`], [`exec`], [`file`], [`layers`] are the kinds, [`local`] the folders.
+//! - [`nested`]: frontends that it asks for itself.
 //! - [`stat`]: what files are, in the protocol's form.
+//! - [`attested`]: what it attests of that.
 //! - [`result`]: what it returned, as targets of the build.
 
+mod attested;
 mod caps;
 mod exec;
 mod file;
 mod graph;
 mod layers;
 mod local;
+mod nested;
 mod options;
 mod process;
 mod result;
@@ -55,7 +59,8 @@ impl Engine {
         let loaded = context::load(request, self).await?;
         let Some(frontend) = Frontend::of(&loaded, request)? else { return Ok(None) };
         let (request, loaded) = (Arc::new(request.clone()), Arc::new(loaded));
-        let around = Around { request, loaded, sink: sink.clone(), steps: Steps::default() };
+        let (named, sink, steps) = (Some(frontend.clone()), sink.clone(), Steps::default());
+        let around = Around { request, loaded, frontend: named, sink, steps };
         let session = session::Session::new(self, &frontend, &around, Some(subrequest)).await?;
         let returned = process::converse(self, &frontend, &session, &around).await?;
         result::called(&returned).ok_or_else(|| session.wrong(&format!("has no answer to {subrequest}"))).map(Some)

@@ -19,10 +19,11 @@ pub(super) const DOCKERFILE: &str = "dockerfile";
 
 /// What frontends say that they can do.
 pub(super) const CONTEXTS: &str = "moby.buildkit.frontend.contexts";
+pub(super) const INPUTS: &str = "moby.buildkit.frontend.inputs";
 pub(super) const SUBREQUESTS: &str = "moby.buildkit.frontend.subrequests";
 
 /// What the text is called where it has no name.
-const FILE_NAME: &str = "Dockerfile";
+pub(super) const FILE_NAME: &str = "Dockerfile";
 
 /// Options and folders.
 #[derive(Debug, Default)]

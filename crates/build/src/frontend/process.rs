@@ -13,7 +13,7 @@ use archipel_sandbox as sandbox;
 use serde_json::json;
 use tokio::net::unix::pipe::{Receiver, Sender};
 
-use super::options::SUBREQUESTS;
+use super::options::{INPUTS, SUBREQUESTS};
 use super::session::Session;
 use super::{Frontend, caps};
 use crate::around::Around;
@@ -71,7 +71,11 @@ fn must_have(name: &str, config: &ContainerConfig, needs: &[&str]) -> Result<(),
     let Some(need) = needs.iter().find(|need| !label.split(',').any(|cap| cap.trim() == **need)) else {
         return Ok(());
     };
-    let flag = if *need == SUBREQUESTS { "--call" } else { "--build-context" };
+    let flag = match *need {
+        SUBREQUESTS => "--call",
+        INPUTS => "inputs of another frontend",
+        _ => "--build-context",
+    };
     Err(Error::Request(format!(
         "the frontend {name} does not know {flag}: the label {CAPS} of its image does not name {need}; leave it out, or take a \
          version that does"

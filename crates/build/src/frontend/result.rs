@@ -14,13 +14,13 @@ use super::session::{Session, State};
 use crate::context::Loaded;
 use crate::epoch::NAME as EPOCH;
 use crate::image::BaseImage;
-use crate::plan::{CopyOp, Item, Node, NodeId, Op, Root, Source, StageResult, Step};
+use crate::plan::{CopyOp, Item, Node, NodeId, Op, Root, Scan, Source, StageResult, Step};
 use crate::tree::Selection;
 use crate::{Error, How, Place, Request, SourceDateEpoch};
 
 /// Keys of what is to be known of a result (BuildKit's `exporter/containerimage/exptypes`).
-const PLATFORMS: &str = "refs.platforms";
-const CONFIG: &str = "containerimage.config";
+pub(super) const PLATFORMS: &str = "refs.platforms";
+pub(super) const CONFIG: &str = "containerimage.config";
 const SOURCE_EPOCH: &str = "source.date.epoch";
 
 /// Who made the history of a layer of which a config says nothing.
@@ -32,6 +32,7 @@ const SOURCE_DETAIL: &str = "errdefs.Source";
 pub(super) struct Targets {
     pub(super) targets: Vec<StageResult>,
     pub(super) epoch: Option<SourceDateEpoch>,
+    pub(super) annotations: Vec<(String, String)>,
 }
 
 /// `refs.platforms`.
@@ -51,9 +52,6 @@ struct Named {
 
 impl Session {
     pub(super) async fn targets(&self, state: &mut State, returned: pb::Result) -> Result<Targets, Error> {
-        if !returned.attestations.is_empty() {
-            return Err(self.wrong("returns attestations of its own, which are not taken yet"));
-        }
         let (one, several) = match returned.result {
             None => (Some(pb::Ref::default()), BTreeMap::new()),
             Some(Refs::RefDeprecated(id)) => (Some(pb::Ref { id, def: None }), BTreeMap::new()),
@@ -92,20 +90,48 @@ impl Session {
                 targets.push(self.target(state, source, Some(named.platform), config)?);
             }
         }
+        for (id, given) in &returned.attestations {
+            let one = targets.len() == 1;
+            let named = targets.iter_mut().find(|target| one || target.platform.to_string() == *id);
+            let target =
+                named.ok_or_else(|| self.wrong(&format!("attests something of {id}, which it does not return")))?;
+            target.attested = self.attested(state, &given.attestation).await?;
+        }
+        if let Some(wanted) = &self.around.request.sbom {
+            let name = wanted.generator.to_string();
+            let generator = self.image(&name, &Platform::host(), "").await?;
+            for target in &mut targets {
+                let (generator, result) = (generator.clone(), target.root.clone());
+                let scan = Scan { generator, result, extras: BTreeMap::new(), platform: target.platform.clone() };
+                target.scan = Some(scan.plan(&mut state.plan, &self.around.request, wanted)?);
+            }
+        }
         for node in &mut state.plan.nodes {
             node.platforms.clear();
         }
         for target in &targets {
-            for n in state.plan.below(&target.root) {
+            let scan = target.scan.map(|scan| state.plan.below(&Root::Node(scan))).unwrap_or_default();
+            for n in state.plan.below(&target.root).into_iter().chain(scan) {
                 state.plan.nodes[n].platforms.insert(target.platform.clone());
             }
         }
         let said = metadata.get(SOURCE_EPOCH).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        let epoch = match said.as_deref().and_then(|text| text.parse().ok()) {
-            Some(epoch) => Some(epoch),
-            None => epoch(&self.around.request)?,
+        let given = self.around.request.build_arg(EPOCH).filter(|text| !text.is_empty());
+        let epoch = match (said.as_deref().and_then(|text| text.parse().ok()), given, epoch(&self.around.request)?) {
+            (Some(epoch), ..) | (None, _, Some(epoch)) => Some(epoch),
+            (None, Some(text), None) => {
+                return Err(Error::Request(format!(
+                    "invalid {EPOCH}: {text}: the frontend {} has no time for it",
+                    self.name()
+                )));
+            }
+            (None, None, None) => None,
         };
-        Ok(Targets { targets, epoch })
+        let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+        let noted = metadata.iter().filter(|(key, _)| key.starts_with("annotation") && key.contains('.'));
+        let mut annotations: Vec<_> = noted.map(|(key, value)| (key.clone(), text(value))).collect();
+        annotations.sort();
+        Ok(Targets { targets, epoch, annotations })
     }
 
     fn target(
@@ -132,7 +158,7 @@ impl Session {
         let below = state.plan.below(&root);
         let how = |how: How| below.iter().any(|n| state.plan.nodes[*n].how == how);
         let how = [How::Emulated, How::Native].into_iter().find(|kind| how(*kind)).unwrap_or(How::Assembled);
-        Ok(StageResult { platform, base, root, config, steps, how, scan: None })
+        Ok(StageResult { platform, base, root, config, steps, how, scan: None, attested: Vec::new() })
     }
 
     pub(super) fn wrong(&self, what: &str) -> Error {

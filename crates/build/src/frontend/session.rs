@@ -8,7 +8,7 @@ use archipel_gateway::{Bridge, pb, status};
 use archipel_oci::Platform;
 use tokio::sync::watch;
 
-use super::options::Options;
+use super::options::{INPUTS, Options};
 use super::{Frontend, caps, local, result, stat};
 use crate::around::{Around, Made};
 use crate::context::Tree;
@@ -25,11 +25,14 @@ pub(super) struct Session {
     pub(super) around: Around,
     pub(super) options: Options,
     name: String,
-    state: tokio::sync::Mutex<State>,
+    /// Shared with the frontends that this one asks for.
+    pub(super) state: Arc<tokio::sync::Mutex<State>>,
+    inputs: HashMap<String, pb::Definition>,
+    pub(super) depth: usize,
     outcome: Mutex<Option<Result<pb::Result, Error>>>,
     returned: watch::Sender<bool>,
     /// The last error that the frontend was told, which what it returns often repeats.
-    failure: Mutex<Option<Error>>,
+    failure: Mutex<Option<(String, Error)>>,
 }
 
 /// What was said so far.
@@ -47,9 +50,18 @@ pub(super) struct State {
 
 /// Something that a frontend has a name for.
 #[derive(Clone)]
-struct Ref {
-    source: Source,
-    definition: pb::Definition,
+pub(super) struct Ref {
+    pub(super) source: Source,
+    pub(super) definition: pb::Definition,
+}
+
+impl State {
+    /// Gives a name to something.
+    pub(super) fn name(&mut self, known: Ref) -> String {
+        let id = format!("ref{}", self.refs.len());
+        self.refs.insert(id.clone(), known);
+        id
+    }
 }
 
 type Answer<T> = Result<T, pb::Status>;
@@ -71,11 +83,32 @@ impl Session {
             around: around.clone(),
             options,
             name: frontend.image.familiar(),
-            state: tokio::sync::Mutex::default(),
+            state: Arc::default(),
+            inputs: HashMap::new(),
+            depth: 0,
             outcome: Mutex::default(),
             returned: watch::Sender::new(false),
             failure: Mutex::default(),
         }))
+    }
+
+    /// That of another frontend, which this one asks for.
+    pub(super) fn inner(&self, frontend: &Frontend, request: &pb::SolveRequest) -> Self {
+        let values = request.frontend_opt.clone().into_iter().collect();
+        let (folders, layouts) = (self.options.folders.clone(), self.options.layouts.clone());
+        let needs = if request.frontend_inputs.is_empty() { Vec::new() } else { vec![INPUTS] };
+        Self {
+            engine: self.engine.clone(),
+            around: self.around.clone(),
+            options: Options { values, folders, layouts, needs },
+            name: frontend.image.familiar(),
+            state: self.state.clone(),
+            inputs: request.frontend_inputs.clone(),
+            depth: self.depth + 1,
+            outcome: Mutex::default(),
+            returned: watch::Sender::new(false),
+            failure: Mutex::default(),
+        }
     }
 
     pub(super) fn needs(&self) -> &[&'static str] {
@@ -112,9 +145,9 @@ impl Session {
     pub(super) async fn planned(&self, returned: pb::Result) -> Result<Planned, Error> {
         let mut state = std::mem::take(&mut *self.state.lock().await);
         let targets = self.targets(&mut state, returned).await?;
-        let result::Targets { targets, epoch } = targets;
+        let result::Targets { targets, epoch, annotations } = targets;
         let State { plan, contexts, made, .. } = state;
-        Ok(Planned { plan, contexts, targets, epoch, made })
+        Ok(Planned { plan, contexts, targets, epoch, made, annotations })
     }
 
     /// What a name of the frontend's stands for; an empty one for nothing at all.
@@ -135,7 +168,7 @@ impl Session {
     }
 
     /// Runs what a source needs, and opens it to read.
-    async fn open(&self, state: &mut State, source: &Source) -> Result<Opened, Error> {
+    pub(super) async fn open(&self, state: &mut State, source: &Source) -> Result<Opened, Error> {
         let wanted = match source {
             Source::Root(root) => state.plan.below(root),
             Source::Context(_) => BTreeSet::new(),
@@ -162,10 +195,8 @@ impl Session {
 
     async fn solved(&self, request: &pb::SolveRequest) -> Result<pb::SolveResponse, Error> {
         if !request.frontend.is_empty() {
-            return Err(Error::Request(format!(
-                "the frontend {} asks for the frontend {}, and frontends within frontends are not run yet",
-                self.name, request.frontend
-            )));
+            let result = self.nested(request).await?;
+            return Ok(pb::SolveResponse { r#ref: String::new(), result: Some(result) });
         }
         let mut state = self.state.lock().await;
         let definition = request.definition.clone().unwrap_or_default();
@@ -185,8 +216,8 @@ impl Session {
             }
             other => other.to_string(),
         };
-        let told = status::error(code(&error), message);
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        let told = status::error(code(&error), message.clone());
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((message, error));
         told
     }
 
@@ -194,7 +225,7 @@ impl Session {
     fn failed(&self, returned: &pb::Status) -> Error {
         let known = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         let error = match known {
-            Some(error) if returned.message.contains(&error.to_string()) => error,
+            Some((message, error)) if returned.message.contains(&message) => error,
             _ => Error::Frontend(format!("{}: {}", self.name, returned.message)),
         };
         result::placed(error, &self.around.loaded, returned)
@@ -205,9 +236,8 @@ impl Session {
 fn name(state: &mut State, made: Option<Ref>, request: &pb::SolveRequest) -> pb::SolveResponse {
     let (mut id, mut def) = (String::new(), None);
     if let Some(made) = made {
-        id = format!("ref{}", state.refs.len());
         def = Some(made.definition.clone());
-        state.refs.insert(id.clone(), made);
+        id = state.name(made);
     }
     let result = match request.allow_result_array_ref {
         true => pb::result::Result::Ref(pb::Ref { id: id.clone(), def }),
@@ -310,7 +340,7 @@ impl Bridge for Session {
     }
 
     async fn inputs(&self, _: pb::Empty) -> Answer<pb::InputsResponse> {
-        Ok(pb::InputsResponse::default())
+        Ok(pb::InputsResponse { definitions: self.inputs.clone() })
     }
 
     async fn warn(&self, request: pb::WarnRequest) -> Answer<pb::Empty> {

@@ -7,6 +7,7 @@ use archipel_gateway::pb;
 use archipel_oci::{Platform, Reference};
 
 use super::graph::{Made, assembled};
+use super::nested::KNOWN;
 use super::session::{Session, State};
 use crate::context;
 use crate::image::BaseImage;
@@ -62,6 +63,7 @@ impl Session {
                 let store = op.attrs.get("oci.store").map(String::as_str).unwrap_or_default();
                 Ok(Source::Root(Root::Image(self.layout(store, &made.platform).await?)))
             }
+            KNOWN => self.source(state, rest),
             "local" => self.local(state, rest, op).map(Source::Context),
             "git" => {
                 let item = Item::Git(Box::new(git(rest, op)?));

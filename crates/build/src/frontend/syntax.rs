@@ -35,7 +35,8 @@ impl Frontend {
         })
     }
 
-    fn parse(text: &str, span: Option<Span>) -> Result<Option<Self>, String> {
+    /// Reads what a directive says. None is the language that is built in.
+    pub(super) fn parse(text: &str, span: Option<Span>) -> Result<Option<Self>, String> {
         let image = text.split_whitespace().next().unwrap_or_default();
         if image.is_empty() || is_dockerfile(image) {
             return Ok(None);

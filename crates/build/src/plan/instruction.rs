@@ -48,7 +48,7 @@ impl Planner<'_> {
         let op = match &step {
             dockerfile::Step::Run(run) => Some(self.run(walk, stage, state, run, &instruction.span).await?),
             dockerfile::Step::Copy(copy) => Some(self.copy(walk, stage, copy, &instruction.span).await?),
-            dockerfile::Step::Add(add) => Some(add_op(add)),
+            dockerfile::Step::Add(add) => Some(add_op(add, self.main.clone())),
             dockerfile::Step::Workdir(dir) if dir != "/" => Some(Op::MakeDir(MakeDirOp {
                 path: dockerfile::clean_path(dir),
                 user: state.config.config.user.clone(),
@@ -168,7 +168,7 @@ impl Planner<'_> {
             Mount::Bind(bind) => {
                 let from = match &bind.from {
                     Some(from) => self.source(walk, stage.index, from, false, span).await?,
-                    None => Source::Context(0),
+                    None => self.main.clone(),
                 };
                 let (source, target) = (bind.source.clone(), bind.target.clone());
                 MountOp::Bind { from, source, target, writable: bind.writable }
@@ -219,7 +219,7 @@ impl Planner<'_> {
     async fn copy(&mut self, walk: &mut Walk, stage: &Stage, copy: &CopyStep, span: &Span) -> Result<Op, Error> {
         let from = match &copy.from {
             Some(from) => self.source(walk, stage.index, from, true, span).await?,
-            None => Source::Context(0),
+            None => self.main.clone(),
         };
         let inline = copy.files.iter().map(inline);
         Ok(Op::Copy(Box::new(CopyOp {
@@ -256,7 +256,7 @@ fn inline(file: &dockerfile::InlineFile) -> Item {
     Item::Inline { name: file.name.clone(), content: file.content.clone() }
 }
 
-fn add_op(add: &AddStep) -> Op {
+fn add_op(add: &AddStep, from: Source) -> Op {
     let item = |source: &AddSource| match source {
         AddSource::Path(path) => Item::Path(path.clone()),
         AddSource::Http { url, file_name } => Item::Http { url: url.clone(), file_name: file_name.clone() },
@@ -267,7 +267,7 @@ fn add_op(add: &AddStep) -> Op {
         }
     };
     Op::Copy(Box::new(CopyOp {
-        from: Source::Context(0),
+        from,
         items: add.sources.iter().map(item).chain(add.files.iter().map(inline)).collect(),
         dest: add.dest.clone(),
         chown: add.chown.clone(),

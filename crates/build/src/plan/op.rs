@@ -25,6 +25,8 @@ pub(crate) enum Op {
     Part(PartOp),
     /// One layer of something else, on top of this root: what merges and differences are made of.
     Layer(Layer),
+    /// What one file system has beyond another that it was not made from.
+    Difference { lower: Root, upper: Root },
 }
 
 /// RUN.
@@ -247,6 +249,7 @@ impl Op {
             Self::MakeDir(_) => Vec::new(),
             Self::Files(files) => files.actions.iter().flat_map(FileAction::sources).collect(),
             Self::Part(part) => vec![Source::Root(Root::Node(part.run))],
+            Self::Difference { lower, upper } => vec![Source::Root(lower.clone()), Source::Root(upper.clone())],
             Self::Layer(Layer::Node(id)) => vec![Source::Root(Root::Node(*id))],
             Self::Layer(Layer::Image(image, _)) => vec![Source::Root(Root::Image(image.clone()))],
         }

@@ -39,6 +39,8 @@ pub(crate) struct Planner<'a> {
     pub(super) dockerfile: dockerfile::Dockerfile,
     pub(super) plan: Plan,
     pub(super) contexts: Vec<Tree>,
+    /// What is copied from where nothing else is said.
+    pub(super) main: Source,
     /// Named contexts that were used, by name and platform.
     pub(super) named: HashMap<(String, String), Source>,
     /// Images that were asked for and warnings, so that each is told of once.
@@ -89,7 +91,18 @@ type Walking<'s> = Pin<Box<dyn Future<Output = Result<Arc<State>, Error>> + Send
 impl<'a> Planner<'a> {
     /// Reads the Dockerfile.
     pub(crate) fn new(engine: &'a Engine, around: &'a Around) -> Result<Self, Error> {
-        let Around { request, loaded, sink, steps } = around;
+        Self::within(engine, around, Plan::default(), vec![around.loaded.tree.clone()], Source::Context(0))
+    }
+
+    /// The same, for nodes that come to others; `main` is the context.
+    pub(crate) fn within(
+        engine: &'a Engine,
+        around: &'a Around,
+        plan: Plan,
+        contexts: Vec<Tree>,
+        main: Source,
+    ) -> Result<Self, Error> {
+        let Around { request, loaded, sink, steps, .. } = around;
         let parsed = dockerfile::parse(&loaded.text);
         let planner = Self {
             engine,
@@ -98,8 +111,9 @@ impl<'a> Planner<'a> {
             sink,
             steps,
             dockerfile: parsed.dockerfile,
-            plan: Plan::default(),
-            contexts: vec![loaded.tree.clone()],
+            plan,
+            contexts,
+            main,
             named: HashMap::new(),
             told: BTreeSet::new(),
             devices: None,
@@ -142,7 +156,8 @@ impl<'a> Planner<'a> {
             Some(Epoch::At(epoch)) => Some(epoch),
             _ => None,
         };
-        Ok(Planned { plan: self.plan, contexts: self.contexts, targets, epoch, made: Made::default() })
+        let (made, annotations) = (Made::default(), Vec::new());
+        Ok(Planned { plan: self.plan, contexts: self.contexts, targets, epoch, made, annotations })
     }
 
     /// Tells what the rules find in stages. They are the same for every platform.
@@ -175,6 +190,7 @@ impl<'a> Planner<'a> {
             config,
             steps: state.steps.clone(),
             scan: None,
+            attested: Vec::new(),
         }
     }
 

@@ -139,6 +139,8 @@ impl Match {
             return if pruned { Verdict::Prune } else { Verdict::Pass };
         }
         match &self.include {
+            // A file that is named is meant, whatever is wanted of folders (BuildKit).
+            Some(_) if top && !is_dir(stat) => Verdict::Keep,
             Some(_) if top => Verdict::Descend,
             Some(include) if !include.matches(&text) => Verdict::Pass,
             _ => Verdict::Keep,

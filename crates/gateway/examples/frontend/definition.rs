@@ -88,6 +88,15 @@ pub(crate) fn local(name: &str, only: Option<&str>) -> pb::SourceOp {
     pb::SourceOp { identifier: format!("local://{name}"), attrs: attrs.into_iter().collect() }
 }
 
+/// A file alone.
+pub(crate) fn file(path: &str, data: &str) -> Kind {
+    let (path, data) = (path.to_owned(), data.as_bytes().to_vec());
+    let file = pb::FileActionMkFile { path, mode: 0o644, data, owner: None, timestamp: -1 };
+    let action = Some(pb::file_action::Action::Mkfile(file));
+    let action = pb::FileAction { input: -1, secondary_input: -1, output: 0, action };
+    Kind::File(pb::FileOp { actions: vec![action] })
+}
+
 /// A copy as COPY makes it.
 pub(crate) fn copy(source: &str, dest: &str) -> pb::FileActionCopy {
     pb::FileActionCopy {

@@ -21,6 +21,9 @@
 //! history TEXT          of one layer
 //! ```
 //!
+//! A text that begins with `dockerfile` is a Dockerfile from the next line on, and one that begins with `frontend IMAGE` is for
+//! another frontend: the builder is asked to have them read.
+//!
 //! Results are the file systems that lines come to, counted from 0. A line that makes none has no number. The build argument `LINGER`
 //! keeps the program alive after its last word. Of the questions that are no build it knows `frontend.lint`.
 
@@ -38,7 +41,7 @@ use archipel_gateway::{pb, status};
 use base64::Engine as _;
 use serde_json::json;
 
-use definition::{Definition, local, platform};
+use definition::{Definition, file, local, platform};
 use image::{Image, describe};
 
 type Result<T> = std::result::Result<T, pb::Status>;
@@ -126,6 +129,9 @@ impl Frontend {
         let id = self.solve(script.end(&Some(folder))).await?;
         let text = String::from_utf8(self.read(&id, filename).await?).map_err(wrong)?;
 
+        if let Some(result) = self.forward(&text).await? {
+            return Ok(result);
+        }
         if self.option("requestid", "") == "frontend.lint" {
             return Ok(lint(&text));
         }
@@ -151,6 +157,35 @@ impl Frontend {
         metadata.insert("refs.platforms".into(), json!({ "Platforms": known }).to_string().into_bytes());
         let refs = pb::result::Result::Refs(pb::RefMap { refs });
         Ok(pb::Result { result: Some(refs), metadata, ..Default::default() })
+    }
+
+    /// What the builder makes of a text that is another frontend's.
+    async fn forward(&self, text: &str) -> Result<Option<pb::Result>> {
+        let mut lines = text.lines().skip_while(|line| line.is_empty() || line.starts_with('#'));
+        let words: Vec<&str> = lines.next().unwrap_or_default().split_whitespace().collect();
+        let (frontend, source) = match words[..] {
+            ["dockerfile"] => ("dockerfile.v0", None),
+            ["frontend", image] => ("gateway.v0", Some(image)),
+            _ => return Ok(None),
+        };
+        let rest: String = lines.flat_map(|line| [line, "\n"]).collect();
+        let mut script = Definition::default();
+        let made = script.add(Vec::new(), file("/Dockerfile", &rest), None, "Dockerfile");
+        let mut frontend_opt = self.options.clone();
+        frontend_opt.insert("filename".into(), "Dockerfile".into());
+        if let Some(image) = source {
+            frontend_opt.extend(["source", "cmdline"].map(|name| (name.to_owned(), image.to_owned())));
+        }
+        let request = pb::SolveRequest {
+            frontend: frontend.into(),
+            frontend_opt,
+            frontend_inputs: [("dockerfile".to_owned(), script.end(&Some(made)))].into(),
+            allow_result_return: true,
+            allow_result_array_ref: true,
+            ..Default::default()
+        };
+        let solved: pb::SolveResponse = self.client.call("Solve", &request).await?;
+        Ok(solved.result)
     }
 
     /// The image of one platform: its files and its config.
