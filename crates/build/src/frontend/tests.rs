@@ -32,7 +32,7 @@ impl World {
         let request = Arc::new(Request { allow, ..Request::empty() });
         let tree = Tree::folder(dir.path());
         let loaded = Arc::new(Loaded { tree, name: "text".into(), text: TEXT.into(), time: None });
-        let around = Around { request, loaded, sink: Arc::new(|_| {}), steps: Steps::default() };
+        let around = Around { request, loaded, frontend: None, sink: Arc::new(|_| {}), steps: Steps::default() };
         let image = "example.com/lang".parse().unwrap();
         let frontend = Frontend { image, command_line: String::new(), span: None };
         let session = Session::new(&engine, &frontend, &around, None).await.unwrap();
