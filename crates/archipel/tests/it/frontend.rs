@@ -11,7 +11,7 @@ use archipel_testkit::{Archipel, Finished, ImageBuilder, OwnRegistry, Reply, Scr
 use serde_json::Value;
 
 use crate::main_job::with_busybox;
-use crate::util::publish_alone;
+use crate::util::{publish_alone, transcript};
 
 /// A home in which docker.io has busybox, and the frontend as `lang`.
 struct Stage {
@@ -395,12 +395,88 @@ fn needs_userns_questions_that_are_no_build_are_answered() {
     assert_eq!(call("--call=check,format=json").ok().trim(), "{\"lines\":3}");
     let told = call("--call=outline").fails(1);
     assert!(told.contains("the frontend lang:latest has no answer to frontend.outline"), "{told}");
-    let told = stage.archipel.run(["build", "--explain", &dir]).fails(2);
-    assert!(
-        told.contains("--explain is for Dockerfiles") && told.contains("BUILDKIT_SYNTAX=docker/dockerfile:1"),
-        "{told}"
-    );
     stage.text("fail\n");
     assert_eq!(call("--check").code(), 1);
     assert_eq!(call("--call=check,ignorestatus=true").code(), 0);
+}
+
+#[test]
+fn needs_userns_a_plan_is_explained() {
+    requires!(userns);
+    let stage = Stage::new();
+    stage.text(
+        "image busybox\nsecret t cat /secret\ncopy Dockerfile /d/\nrm /d/*\nlink a /b\nout touch /out/f\n\
+         scratch\nfile /x x\ntake 5 /f /g\ngive daemon 644 2 /d /d\nmerge 8 5\ndiff 0 5\nmerge 10 11\n",
+    );
+    let explained = stage.archipel.run(["build", "--explain", "--quiet", "c"]);
+    insta::assert_snapshot!(transcript(&stage.archipel, &explained), @r"
+    $ archipel build --explain --quiet c
+      1  secret t cat /secret
+         for     linux/amd64; native
+         on      busybox@[DIGEST] for linux/amd64
+         key     the command; the variables PATH
+         beside  the secret t
+      2  copy Dockerfile /d/
+         for     linux/amd64; files only
+         on      secret t cat /secret
+         key     names, modes and content of /Dockerfile in named context 1
+      3  rm /d/*
+         for     linux/amd64; files only
+         on      copy Dockerfile /d/
+         key     that /d/* is removed
+      4  link a /b
+         for     linux/amd64; files only
+         on      rm /d/*
+         key     the link /b to a
+      5  out touch /out/f
+         for     linux/amd64; native
+         on      link a /b
+         key     the command; the variables PATH; nothing, which it changes at /out
+      6  out touch /out/f (mount 0)
+         for     linux/amd64; files only
+         on      nothing
+         key     what the process left there
+      7  file /x x
+         for     linux/amd64; files only
+         on      nothing
+         key     the content of /x
+      8  take 5 /f /g
+         for     linux/amd64; files only
+         on      file /x x
+         key     names, modes and content of /f in out touch /out/f (mount 0)
+      9  merge 8 5
+         for     linux/amd64; files only
+         on      take 5 /f /g
+         key     the layer
+     10  diff 0 5
+         for     linux/amd64; files only
+         on      nothing
+         key     busybox@[DIGEST] for linux/amd64 and out touch /out/f (mount 0)
+     11  diff 0 5
+         for     ; files only
+         on      nothing
+         key     the layer
+     12  merge 10 11
+         for     linux/amd64; files only
+         on      merge 8 5
+         key     the layer
+    12 steps: 2 native, 0 emulated, 10 of files only; 0 once for all platforms
+    [exit 0]
+    ");
+}
+
+#[test]
+fn needs_userns_a_frontend_has_another_read_the_text() {
+    requires!(userns);
+    let stage = Stage::new();
+    stage.context("c", &[("f", "of the context")]);
+    let dockerfile = "dockerfile\nFROM busybox AS a\nRUN echo run > /x\nFROM scratch\nCOPY --from=a /x /\nCOPY f /\n";
+    let found = stage.files(dockerfile, &[]);
+    assert_eq!(std::fs::read_to_string(found.join("x")).unwrap(), "run\n");
+    assert_eq!(std::fs::read_to_string(found.join("f")).unwrap(), "of the context");
+    assert_eq!(names(&stage.files("frontend lang\nscratch\nfile /y y\n", &[])), ["y"]);
+    let told = stage.build("frontend lang\nscratch\nfail inside\n", &[]).fails(1);
+    assert!(told.contains("inside"), "{told}");
+    let told = stage.build("dockerfile\nFROM scratch\nCOPPY f /\n", &[]).fails(1);
+    assert!(told.contains("unknown instruction: COPPY (did you mean COPY?)"), "{told}");
 }
