@@ -34,6 +34,8 @@ pub struct Check {
 /// A Dockerfile without errors, and what an answer is about.
 #[derive(Clone, Debug)]
 pub struct Answer<T> {
+    /// What the rules say on the way to it, each on one line.
+    pub warnings: Vec<String>,
     /// The Dockerfile's text, which spans point into.
     pub text: String,
     /// The answer.
@@ -97,12 +99,9 @@ impl Engine {
     /// If there is no Dockerfile to read, or it is wrong.
     pub async fn outline(&self, request: &Request) -> Result<Answer<Outline>, Error> {
         let (loaded, dockerfile) = self.correct(request).await?;
-        let outline = match self.look(request, &dockerfile).await {
-            Ok(around) => dockerfile::outline(&around.subject(&dockerfile)),
-            Err(wrong) => Err(wrong),
-        };
-        match outline {
-            Ok(value) => Ok(Answer { text: loaded.text, value }),
+        let around = self.look(request, &dockerfile).await;
+        match around.and_then(|around| outlined(&around, request, &dockerfile, &loaded)) {
+            Ok((value, warnings)) => Ok(Answer { warnings, text: loaded.text, value }),
             Err(wrong) => Err(error(loaded, vec![wrong])),
         }
     }
@@ -113,7 +112,7 @@ impl Engine {
     /// If there is no Dockerfile to read, or it is wrong.
     pub async fn stages(&self, request: &Request) -> Result<Answer<Vec<Stage>>, Error> {
         let (loaded, dockerfile) = self.correct(request).await?;
-        Ok(Answer { text: loaded.text, value: dockerfile.stages })
+        Ok(Answer { warnings: Vec::new(), text: loaded.text, value: dockerfile.stages })
     }
 
     async fn correct(&self, request: &Request) -> Result<(Loaded, dockerfile::Dockerfile), Error> {
@@ -151,8 +150,7 @@ impl Engine {
                 Ok(image) => drop(around.bases.insert(stage.index, image.config.clone())),
                 Err(error) if is_absent(&error) => {
                     let (name, _) = around.globals.expand(&stage.base).unwrap_or_default();
-                    let meant =
-                        dockerfile.meant(&name).map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
+                    let meant = dockerfile::did_you_mean(dockerfile.meant(&name));
                     let message = format!("{name}: failed to resolve source metadata for {reference}: {error}{meant}");
                     around.absent.push((stage.index, Diagnostic::error("no-image", message, stage.span.clone())));
                 }
@@ -166,6 +164,25 @@ impl Engine {
             }
         }
     }
+}
+
+/// What the target takes, and what the rules say of it and of the stages that it needs: docker tells of that here too.
+fn outlined(
+    around: &Around,
+    request: &Request,
+    dockerfile: &dockerfile::Dockerfile,
+    loaded: &Loaded,
+) -> Result<(Outline, Vec<String>), Diagnostic> {
+    let target = around.target.or(dockerfile.stages.len().checked_sub(1));
+    let subject = Subject { target, ignore: loaded.tree.ignore.as_deref(), ..around.subject(dockerfile) };
+    let outline = dockerfile::outline(&subject)?;
+    let options = CheckOptions::new(dockerfile, &request.build_args)?;
+    let findings = dockerfile::check(&subject, &options).findings;
+    if let Some(violation) = options.violation(&findings) {
+        return Err(violation);
+    }
+    let lines = LineIndex::new(&loaded.text);
+    Ok((outline, findings.iter().map(|finding| finding.summary(&lines)).collect()))
 }
 
 /// What an examination needs to know besides the Dockerfile.

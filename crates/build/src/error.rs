@@ -107,10 +107,9 @@ impl Place {
     #[must_use]
     pub fn told(&self, what: &impl std::fmt::Display) -> String {
         let text = what.to_string();
-        let Some(meant) = &self.meant else { return text };
         let end = text.find('\n').unwrap_or(text.len());
         let (first, rest) = text.split_at(end);
-        format!("{first} (did you mean {meant}?){rest}")
+        format!("{first}{}{rest}", archipel_dockerfile::did_you_mean(self.meant.as_deref()))
     }
 }
 

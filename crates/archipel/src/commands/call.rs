@@ -100,6 +100,8 @@ pub(super) fn run(args: &BuildArgs, environment: &Environment) -> Result<u8, Err
                 true => shared::json(&checks::outline_json(&answer.value, &answer.text)),
                 false => checks::outline(&answer.value),
             })?;
+            // Whoever does not read this cannot be told.
+            let _ = std::io::stderr().write_all(checks::warnings(&answer.warnings).as_bytes());
         }
         Method::Targets => {
             let answer = shared::on_engine(environment, |engine| async move { engine.stages(request).await })?;

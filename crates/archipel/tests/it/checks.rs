@@ -234,6 +234,17 @@ ARG filter
     };
     assert_eq!(json("targets")["targets"][2]["default"], true);
     assert_eq!(json("outline")["secrets"][0]["required"], true);
+    archipel.home.context("c", [("Dockerfile", "FROM scratch as a\nFROM scratch AS b\nUSER $abcd\n")]);
+    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["build", "--call=outline", "c"])), @r"
+    $ archipel build --call=outline c
+    TARGET: b
+
+
+     2 warnings found (use --check to expand):
+     - FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 1)
+     - UndefinedVar: Usage of undefined variable '$abcd' (line 3)
+    [exit 0]
+    ");
     insta::assert_snapshot!(transcript(&archipel, &archipel.run(["build", "--call=what", "c"])), @r"
     $ archipel build --call=what c
     error: --call=what: it is build, check, outline or targets

@@ -45,6 +45,7 @@ impl Planner<'_> {
         }
         state.has_cmd |= matches!(step, dockerfile::Step::Cmd(_));
         metadata::apply(&mut state.config.config, &mut state.config.author, &step);
+        state.name_workdir();
         let op = match &step {
             dockerfile::Step::Run(run) => Some(self.run(walk, stage, state, run, &instruction.span).await?),
             dockerfile::Step::Copy(copy) => Some(self.copy(walk, stage, copy, &instruction.span).await?),
@@ -113,7 +114,7 @@ impl Planner<'_> {
         let network = self.network(run.network, span)?;
         Ok(Op::Run(Box::new(RunOp {
             argv: run.argv.clone(),
-            env: with_path(run.env.clone()),
+            env: with_path(run.env.to_vec()),
             hidden_env: run.hidden_env.clone(),
             cwd: state.scope.workdir().to_owned(),
             user: state.config.config.user.clone(),

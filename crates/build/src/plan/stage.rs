@@ -396,9 +396,27 @@ impl State {
         let own = &config.config;
         let windows = (platform.os == WINDOWS).then(|| WINDOWS_SHELL.map(str::to_owned).to_vec());
         let shell = own.shell.clone().or(windows);
-        let scope = Scope::new(globals, &own.env, &own.working_dir, shell.as_deref());
-        Self { platform, base, root, config, scope, steps: Vec::new(), has_cmd: false }
+        let dir = own.working_dir.as_str();
+        let dir = if platform.os == WINDOWS { windows_dir(dir) } else { dir.to_owned() };
+        let scope = Scope::new(globals, &own.env, &dir, shell.as_deref());
+        let mut state = Self { platform, base, root, config, scope, steps: Vec::new(), has_cmd: false };
+        state.name_workdir();
+        state
     }
+
+    /// Windows knows its working directory by backslashes, so they are in the config; steps have slashes everywhere.
+    pub(super) fn name_workdir(&mut self) {
+        let dir = &mut self.config.config.working_dir;
+        if self.platform.os == WINDOWS && !dir.is_empty() {
+            *dir = self.scope.workdir().replace('/', "\\");
+        }
+    }
+}
+
+/// A directory of a Windows image with slashes, without the drive, which is always the same.
+fn windows_dir(dir: &str) -> String {
+    let dir = dir.replace('\\', "/");
+    dir.strip_prefix("C:").or_else(|| dir.strip_prefix("c:")).map(str::to_owned).unwrap_or(dir)
 }
 
 fn makes_files(instruction: &Instruction) -> bool {
@@ -412,5 +430,20 @@ fn reads_elsewhere(instruction: &Instruction) -> bool {
         dockerfile::Op::Copy(copy) => copy.from.is_some(),
         dockerfile::Op::Run(run) => !run.mounts.is_empty(),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_has_backslashes() {
+        let globals = dockerfile::Dockerfile::default().globals(Vec::new(), &[]).unwrap();
+        for (os, dir) in [("windows", "\\"), ("linux", "/")] {
+            let state = State::scratch(&globals, &Platform::new(os, "amd64", None));
+            assert_eq!((state.scope.workdir(), state.config.config.working_dir.as_str()), ("/", dir));
+        }
+        assert_eq!(["C:\\a\\b", "c:/a", "\\a", "a"].map(windows_dir), ["/a/b", "/a", "/a", "a"]);
     }
 }

@@ -57,6 +57,23 @@ fn table(around: &Around<'_>, cases: &[(&str, &[&str])]) {
 }
 
 #[test]
+fn what_is_missing_where_a_word_is_wrong() {
+    let told = |name: &str| format!("UndefinedVar: Usage of undefined variable '${name}' (line 2)");
+    let of = |text: &str| findings(text, &Around::default());
+    assert_eq!(of("FROM scratch\nWORKDIR /$abcd/${wxyz:?must be there}/$later"), [told("abcd"), told("wxyz")]);
+    assert_eq!(of("FROM scratch\nCOPY <<E /\n$abcd ${wxyz?}\nE"), [told("abcd"), told("wxyz")]);
+    // They come in the order in which docker reads the words.
+    assert_eq!(
+        of("FROM scratch\nADD --checksum=$c2 --chmod=0$m2 --chown=$o2 https://h/$s2 <<E /$d2\n$x2\nE"),
+        ["o2", "m2", "c2", "s2", "d2", "x2"].map(told)
+    );
+    assert_eq!(
+        of("FROM scratch$abcd${wxyz?}"),
+        ["abcd", "wxyz"].map(|name| format!("UndefinedArgInFrom: FROM argument '{name}' is not declared (line 1)"))
+    );
+}
+
+#[test]
 fn names_and_casing() {
     table(
         &Around::default(),

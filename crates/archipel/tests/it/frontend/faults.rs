@@ -8,7 +8,7 @@ use archipel_testkit::{ImageBuilder, requires};
 
 use super::Stage;
 use crate::faults::{running, wait_until};
-use crate::util::{publish_alone, transcript};
+use crate::util::publish_alone;
 
 #[test]
 fn needs_userns_what_a_frontend_finds_wrong_is_shown_where_it_is() {
@@ -16,7 +16,7 @@ fn needs_userns_what_a_frontend_finds_wrong_is_shown_where_it_is() {
     let stage = Stage::new();
     let built = |lines: &str| {
         stage.text(lines);
-        transcript(&stage.archipel, &stage.archipel.run(["build", "--quiet", "c"]))
+        stage.transcript(&stage.archipel.run(["build", "--quiet", "c"]))
     };
     insta::assert_snapshot!(built("scratch\nfail for a reason\n"), @r"
     $ archipel build --quiet c
@@ -30,7 +30,7 @@ fn needs_userns_what_a_frontend_finds_wrong_is_shown_where_it_is() {
     // So is what it was told to be wrong.
     insta::assert_snapshot!(built("image busybox\nshell exit 42\nread /x /y\n"), @r#"
     $ archipel build --quiet c
-    error: shell exit 42 on linux/amd64: process "/bin/sh -c exit 42" did not complete successfully: exit code: 42
+    error: shell exit 42 on [HOST]: process "/bin/sh -c exit 42" did not complete successfully: exit code: 42
      --> Dockerfile:3:1
       |
     3 | shell exit 42
@@ -40,7 +40,7 @@ fn needs_userns_what_a_frontend_finds_wrong_is_shown_where_it_is() {
     // And what fails when it has long ended.
     insta::assert_snapshot!(built("image busybox\nshell exit 42\n"), @r#"
     $ archipel build --quiet c
-    error: shell exit 42 on linux/amd64: process "/bin/sh -c exit 42" did not complete successfully: exit code: 42
+    error: shell exit 42 on [HOST]: process "/bin/sh -c exit 42" did not complete successfully: exit code: 42
      --> Dockerfile:3:1
       |
     3 | shell exit 42
@@ -67,7 +67,7 @@ fn needs_userns_what_a_frontend_finds_wrong_is_shown_where_it_is() {
     ");
     insta::assert_snapshot!(built("scratch\nrm /none\n"), @r"
     $ archipel build --quiet c
-    error: rm /none on linux/amd64: remove /none: no such file or directory
+    error: rm /none on [HOST]: remove /none: no such file or directory
      --> Dockerfile:3:1
       |
     3 | rm /none
@@ -110,12 +110,12 @@ fn needs_userns_an_image_that_is_no_frontend_is_told() {
     };
     let told = build("garbage").fails(1);
     assert!(told.contains("the frontend garbage:latest cannot be understood: it does not speak"), "{told}");
-    insta::assert_snapshot!(transcript(&stage.archipel, &build("nothing")), @r"
+    insta::assert_snapshot!(stage.transcript(&build("nothing")), @r"
     $ archipel build --quiet c
     error: the frontend nothing:latest cannot be run: exec /none: no such file or directory
     [exit 1]
     ");
-    insta::assert_snapshot!(transcript(&stage.archipel, &build(&format!("{}/absent:1", stage.registry.address()))), @r"
+    insta::assert_snapshot!(stage.transcript(&build(&format!("{}/absent:1", stage.registry.address()))), @r"
     $ archipel build --quiet c
     error: [REGISTRY]: [REGISTRY]/absent:1: not found at http://[REGISTRY]/v2/absent/manifests/1
      --> Dockerfile:1:10
