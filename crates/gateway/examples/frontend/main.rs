@@ -123,10 +123,15 @@ impl Frontend {
             return Err(status::error(status::FAILED_PRECONDITION, "this builder takes no results"));
         }
         let filename = self.option("filename", "Dockerfile");
-        let mut script = Definition::default();
-        let folder = local(self.option("dockerfilekey", "dockerfile"), Some(filename));
-        let folder = script.add(Vec::new(), Kind::Source(folder), None, filename);
-        let id = self.solve(script.end(&Some(folder))).await?;
+        // Who has called us may have made the text.
+        let inputs: pb::InputsResponse = self.client.call("Inputs", &pb::Empty {}).await?;
+        let text = inputs.definitions.get("dockerfile").cloned().unwrap_or_else(|| {
+            let mut script = Definition::default();
+            let folder = Kind::Source(local(self.option("dockerfilekey", "dockerfile"), Some(filename)));
+            let folder = script.add(Vec::new(), folder, None, filename);
+            script.end(&Some(folder))
+        });
+        let id = self.solve(text).await?;
         let text = String::from_utf8(self.read(&id, filename).await?).map_err(wrong)?;
 
         if let Some(result) = self.forward(&text).await? {
