@@ -91,11 +91,16 @@ impl Around {
 }
 
 impl Executor {
-    /// Runs those of the wanted nodes that have not run. The engine's switch stops them.
+    /// Runs those of the wanted nodes that have not run. The engine's switch stops them, and so does who no longer waits: a frontend may
+    /// take a call back, or die over it.
     pub(crate) async fn run_all(self: &Arc<Self>, wanted: &BTreeSet<usize>) -> Result<(), Error> {
         let (outer, cancel) = (self.engine.cancel.clone(), self.cancel.clone());
+        let (_waits, given_up) = tokio::sync::oneshot::channel::<()>();
         let watch = tokio::spawn(async move {
-            outer.cancelled().await;
+            tokio::select! {
+                () = outer.cancelled() => {}
+                _ = given_up => {}
+            }
             cancel.cancel();
         });
         let ran = self.schedule(wanted).await;

@@ -33,6 +33,9 @@ pub enum Error {
     /// What was asked for is not possible, or not built yet; the sentence names it and says what to do.
     #[error("{0}")]
     Request(String),
+    /// The program that reads the text: it says that the text is wrong, or is wrong itself.
+    #[error("the frontend {0}")]
+    Frontend(String),
     /// A context or Dockerfile that is not there or not readable.
     #[error("{what}: {source}")]
     Io {

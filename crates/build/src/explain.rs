@@ -44,8 +44,9 @@ impl Engine {
             Some(frontend) => self.planned_by(frontend, &around).await?,
             None => Planner::new(self, &around)?.plan().await?,
         };
-        let plan = &planned.plan;
-        Ok(plan.nodes.iter().map(|node| step(&planned, node, request)).collect())
+        // A frontend may have asked for what its result does not need.
+        let wanted = planned.plan.nodes.iter().filter(|node| !node.platforms.is_empty());
+        Ok(wanted.map(|node| step(&planned, node, request)).collect())
     }
 }
 

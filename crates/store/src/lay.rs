@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
@@ -14,14 +14,14 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::error::At as _;
-use crate::{Error, Result, Snapshot, SnapshotId, Store};
+use crate::{Error, Result, Snapshot, SnapshotId, Store, View};
 
 /// More than any attribute has.
 const MAX_ATTRIBUTE: usize = 64 * 1024;
 
 impl Store {
-    /// Lays the files of a snapshot (its own, not those below it) on `parent`, with the marks of what it removed. Nothing is copied:
-    /// snapshots never change, so two can have the same files by links.
+    /// Lays the files of a snapshot (its own, not those below it) on `parent`, with the marks of what it removed of that. Nothing is
+    /// copied: snapshots never change, so two can have the same files by links.
     ///
     /// # Errors
     /// [`Error::Missing`], or the file system's.
@@ -32,25 +32,31 @@ impl Store {
         let layer = self.snapshot(layer)?.ok_or_else(|| Error::Missing(layer.clone()))?;
         let mut draft = self.draft(parent)?;
         draft.skipped = layer.skipped;
-        link_tree(&layer.path, draft.upper())?;
+        let below = parent.map(|parent| self.view(Some(parent))).transpose()?;
+        link_tree(&layer.path, draft.upper(), below.as_ref().map(View::path))?;
+        drop(below);
         draft.commit(id)
     }
 }
 
-/// Makes the folders of a tree once more, and links everything else into them.
-fn link_tree(from: &Path, to: &Path) -> Result<()> {
+/// Makes the folders of a tree once more, and links everything else into them. A mark that hides nothing of what is `below` is left
+/// out: where there is no other layer with that folder, the kernel shows it as a file.
+fn link_tree(from: &Path, to: &Path, below: Option<&Path>) -> Result<()> {
     let mut folders = HashMap::new();
-    let mut open = vec![PathBuf::new()];
-    while let Some(folder) = open.pop() {
+    let mut open = vec![(PathBuf::new(), below.map(Path::to_owned))];
+    while let Some((folder, below)) = open.pop() {
         let (source, target) = (from.join(&folder), to.join(&folder));
         let meta = fs::symlink_metadata(&source).at(&source)?;
         for entry in fs::read_dir(&source).at(&source)? {
             let entry = entry.at(&source)?;
             let (path, place) = (folder.join(entry.file_name()), target.join(entry.file_name()));
-            if entry.file_type().at(&source)?.is_dir() {
+            let below = below.as_ref().map(|below| below.join(entry.file_name()));
+            let hidden = below.as_ref().and_then(|below| fs::symlink_metadata(below).ok());
+            let meta = entry.metadata().at(&source)?;
+            if meta.is_dir() {
                 fs::create_dir(&place).at(&place)?;
-                open.push(path);
-            } else {
+                open.push((path, below.filter(|_| hidden.is_some_and(|hidden| hidden.is_dir()))));
+            } else if hidden.is_some() || !is_mark(&meta) {
                 fs::hard_link(entry.path(), &place).at(&place)?;
             }
         }
@@ -61,6 +67,11 @@ fn link_tree(from: &Path, to: &Path) -> Result<()> {
         dress(&from.join(&folder), &to.join(&folder), &meta).at(to)?;
     }
     Ok(())
+}
+
+/// Whether it says that there is nothing, in the way of overlayfs.
+fn is_mark(meta: &Metadata) -> bool {
+    meta.file_type().is_char_device() && meta.rdev() == 0
 }
 
 /// Gives a file or folder what another one has beside its content: owner, mode, attributes, time.

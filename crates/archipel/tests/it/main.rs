@@ -11,6 +11,7 @@ mod docker;
 mod dockerfile;
 mod epoch;
 mod faults;
+mod frontend;
 mod git;
 mod images;
 mod index;

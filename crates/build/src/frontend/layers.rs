@@ -29,7 +29,9 @@ pub(super) fn diff(state: &mut State, made: &Made<'_>, lower: &Root, upper: &Roo
         return stack(state, made, Root::Scratch, rest);
     }
     let op = Op::Difference { lower: lower.clone(), upper: upper.clone() };
-    Root::Node(state.plan.intern(assembled(made, Root::Scratch, op)))
+    let found = state.plan.intern(assembled(made, Root::Scratch, op));
+    // By itself it is laid on nothing, where what it removed is not to be seen.
+    stack(state, made, Root::Scratch, vec![Layer::Node(found)])
 }
 
 fn stack(state: &mut State, made: &Made<'_>, below: Root, layers: Vec<Layer>) -> Root {
@@ -48,8 +50,10 @@ fn layers(plan: &Plan, root: &Root) -> Vec<Layer> {
                 break;
             }
             Root::Node(id) => {
-                found.push(Layer::Node(id));
-                plan.nodes[id.0].root.clone()
+                let node = &plan.nodes[id.0];
+                // What was laid once is laid again as it was, with all that it removes.
+                found.push(if let Op::Layer(layer) = &node.op { layer.clone() } else { Layer::Node(id) });
+                node.root.clone()
             }
         };
     }

@@ -69,3 +69,6 @@ impl Engine {
         session.planned(returned).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,10 +55,13 @@ pub(super) async fn converse(
         // An error that it told counts more than how it ended, and how it ended more than a result (BuildKit).
         ended => match (session.outcome(), ended) {
             (Some(Err(told)), _) => Err(told),
-            (_, Err(Error::Request(reason))) => Err(Error::Request(format!("the frontend {name} {reason}"))),
+            (_, Err(Error::Frontend(reason))) => Err(session.wrong(&reason)),
+            (_, Err(Error::Sandbox(e @ sandbox::Error::Exec { .. }))) => {
+                Err(session.wrong(&format!("cannot be run: {e}")))
+            }
             (_, Err(other)) => Err(other),
             (Some(Ok(result)), Ok(())) => Ok(result),
-            (None, Ok(())) => Err(Error::Request(format!("the frontend {name} ended and has not said what to build"))),
+            (None, Ok(())) => Err(session.wrong("ended and has not said what to build")),
         },
     };
     work.finish(returned)
@@ -117,7 +120,7 @@ async fn run(engine: &Engine, root: ContainerRoot, session: &Arc<Session>, work:
                 if let Ok(Err(e)) = said {
                     killer.kill();
                     let _ = process.await;
-                    return Err(Error::Request(format!("cannot be understood: {e}")));
+                    return Err(not_understood(&e));
                 }
             }
             () = after_the_last_word(session), if !over => {
@@ -126,13 +129,20 @@ async fn run(engine: &Engine, root: ContainerRoot, session: &Arc<Session>, work:
             }
         }
     };
-    talk.abort();
+    // What it wrote before its end may not have been read yet.
+    if talking && let Ok(Err(e)) = talk.await {
+        return Err(not_understood(&e));
+    }
     let (exit, tail) = ended?;
     if over || exit.success() {
         return Ok(());
     }
     let said = if tail.is_empty() { String::new() } else { format!(": {tail}") };
-    Err(Error::Request(format!("failed with exit code {}{said}", exit.shell_code())))
+    Err(Error::Frontend(format!("failed with exit code {}{said}", exit.shell_code())))
+}
+
+fn not_understood(error: &archipel_gateway::server::Error) -> Error {
+    Error::Frontend(format!("cannot be understood: {error}"))
 }
 
 async fn after_the_last_word(session: &Session) {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use archipel_dockerfile::Diagnostic;
 use archipel_gateway::pb::{self, result::Result as Refs};
 use archipel_oci::{History, ImageConfig, Platform};
 use base64::Engine as _;
@@ -17,7 +16,7 @@ use crate::epoch::NAME as EPOCH;
 use crate::image::BaseImage;
 use crate::plan::{CopyOp, Item, Node, NodeId, Op, Root, Scan, Source, StageResult, Step};
 use crate::tree::Selection;
-use crate::{Error, How, Request, SourceDateEpoch};
+use crate::{Error, How, Place, Request, SourceDateEpoch};
 
 /// Keys of what is to be known of a result (BuildKit's `exporter/containerimage/exptypes`).
 pub(super) const PLATFORMS: &str = "refs.platforms";
@@ -163,7 +162,7 @@ impl Session {
     }
 
     pub(super) fn wrong(&self, what: &str) -> Error {
-        Error::Request(format!("the frontend {} {what}", self.name()))
+        Error::Frontend(format!("{} {what}", self.name()))
     }
 }
 
@@ -292,16 +291,16 @@ pub(super) fn span(text: &str, ranges: &[pb::Range]) -> Range<usize> {
     if span.end < span.start { 0..0 } else { span }
 }
 
-/// Why a frontend gave up, with the place in the text if it says which.
-pub(super) fn failure(name: &str, loaded: &Loaded, returned: &pb::Status) -> Error {
-    let place = returned.details.iter().find_map(|detail| place_of(&loaded.text, detail));
-    match place {
-        Some(span) => Error::Dockerfile {
-            name: loaded.name.clone(),
-            text: loaded.text.clone(),
-            diagnostics: vec![Diagnostic::error("frontend", returned.message.clone(), span)],
-        },
-        None => Error::Request(format!("the frontend {name}: {}", returned.message)),
+/// An error with the place in the text that a frontend says it is about, unless it has one of its own.
+pub(super) fn placed(error: Error, loaded: &Loaded, returned: &pb::Status) -> Error {
+    let span = returned.details.iter().find_map(|detail| place_of(&loaded.text, detail));
+    match (error, span) {
+        (error @ (Error::At { .. } | Error::Dockerfile { .. } | Error::Step(_) | Error::Interrupted), _) => error,
+        (error, None) => error,
+        (error, Some(span)) => {
+            let place = Place { name: loaded.name.clone(), text: loaded.text.clone(), span, meant: None };
+            Error::At { place: Box::new(place), source: Box::new(error) }
+        }
     }
 }
 

@@ -446,3 +446,6 @@ fn failed(path: &Path, errno: Errno) -> Error {
         other => Error::Io { what: format!("write {}", shown.display()), source: other.into() },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,3 +134,58 @@ fn needs_userns_the_root_keeps_its_mode() {
         assert_eq!(fs::read_dir(store.view(None).unwrap().path()).unwrap().count(), 0);
     });
 }
+
+#[test]
+fn needs_userns_what_a_layer_removed_it_removes_wherever_it_is_laid() {
+    inside("overlay::needs_userns_what_a_layer_removed_it_removes_wherever_it_is_laid", || {
+        let (_dir, store) = store();
+        let step = |name: &str| SnapshotId::step(&Digest::of(name.as_bytes()));
+        let unpacked = |files: &[(&str, &str)]| {
+            let (descriptor, diff_id, chain) = base(&store, files);
+            store.unpack(&descriptor, &diff_id, None, &chain).unwrap().id
+        };
+        let below = unpacked(&[("a/", ""), ("a/gone", "1"), ("a/stays", "2"), ("b/", ""), ("b/old", "3")]);
+        let other = unpacked(&[("a/", ""), ("a/gone", "other"), ("b/", ""), ("b/other", ""), ("c", "other")]);
+
+        let draft = store.draft(Some(&below)).unwrap();
+        let tree = draft.mount().unwrap();
+        fs::remove_file(tree.path().join("a/gone")).unwrap();
+        fs::remove_dir_all(tree.path().join("b")).unwrap();
+        fs::create_dir(tree.path().join("b")).unwrap();
+        fs::write(tree.path().join("b/new"), b"5").unwrap();
+        drop(tree);
+        let changed = draft.commit(&step("changed")).unwrap().id;
+
+        let laid = store.lay(&changed, Some(&other), &step("laid")).unwrap();
+        assert_eq!(laid.parent, Some(other));
+        let view = store.view(Some(&laid.id)).unwrap();
+        let names = |folder: &str| {
+            let mut names: Vec<_> =
+                fs::read_dir(view.path().join(folder)).unwrap().map(|e| e.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(
+            (names(""), names("a"), names("b")),
+            (vec!["a".into(), "b".into(), "c".into()], vec![], vec!["new".into()])
+        );
+        drop(view);
+        assert_eq!(store.layer(&laid.id, &plain()).unwrap().diff_id, store.layer(&changed, &plain()).unwrap().diff_id);
+        // On nothing, and on what does not have it, there is nothing where something was removed.
+        let small = unpacked(&[("b/", ""), ("d", "")]);
+        for (n, parent) in [None, Some(&small)].into_iter().enumerate() {
+            let laid = store.lay(&changed, parent, &step(&format!("on {n}"))).unwrap();
+            let view = store.view(Some(&laid.id)).unwrap();
+            assert_eq!(fs::read_dir(view.path().join("a")).unwrap().count(), 0);
+            assert_eq!(fs::read_dir(view.path().join("b")).unwrap().count(), 1);
+        }
+        // Who writes to what was laid does not write to where it came from.
+        let draft = store.draft(Some(&laid.id)).unwrap();
+        let tree = draft.mount().unwrap();
+        fs::write(tree.path().join("b/new"), b"6").unwrap();
+        drop(tree);
+        let above = draft.commit(&step("above")).unwrap().id;
+        assert_eq!(fs::read(store.view(Some(&above)).unwrap().path().join("b/new")).unwrap(), b"6");
+        assert_eq!(fs::read(store.view(Some(&changed)).unwrap().path().join("b/new")).unwrap(), b"5");
+    });
+}
