@@ -108,8 +108,7 @@ impl Engine {
         {
             request.build_args.push((epoch::NAME.into(), time.map(|time| time.to_string()).unwrap_or_default()));
         }
-        let (request, loaded) = (Arc::new(request), Arc::new(loaded));
-        let around = Around { request, loaded, frontend, sink: sink.clone(), steps: steps.clone() };
+        let around = Around::new(request, loaded, frontend, sink, &steps);
         let made = self.make(&around).await?;
         let request = noted(&around.request, &made.annotations);
         let built = self.export(&request, made.executor.epoch, made.results, sink, &steps).await?;

@@ -1,8 +1,6 @@
 //! What a build would do, and why: the plan in words (`--explain`). Nothing is run, and no layer is fetched; but a frontend is, with
 //! what it must see to make a plan.
 
-use std::sync::Arc;
-
 use archipel_oci::Platform;
 
 use crate::around::Around;
@@ -39,10 +37,9 @@ impl Engine {
     /// # Errors
     /// What is wrong with the Dockerfile, or a base image that cannot be had.
     pub async fn explain(&self, request: &Request, sink: &Sink) -> Result<Vec<ExplainedStep>, Error> {
-        let loaded = Arc::new(context::load(request, self).await?);
+        let loaded = context::load(request, self).await?;
         let frontend = Frontend::of(&loaded, request)?;
-        let (sink, steps) = (sink.clone(), Steps::default());
-        let around = Around { request: Arc::new(request.clone()), loaded, frontend, sink, steps };
+        let around = Around::new(request.clone(), loaded, frontend, sink, &Steps::default());
         let planned = match &around.frontend {
             Some(frontend) => self.planned_by(frontend, &around).await?,
             None => Planner::new(self, &around)?.plan().await?,

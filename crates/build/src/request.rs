@@ -261,6 +261,8 @@ pub enum Output {
     Local {
         /// The folder.
         dest: PathBuf,
+        /// `mode=delete`: what is in the folder and not in the result is removed.
+        delete: bool,
         /// `platform-split=`: a folder for each platform; as if by itself with several platforms.
         split: Option<bool>,
         /// `source-date-epoch=`: the time of all files, instead of the build's.

@@ -31,5 +31,6 @@ pub mod user;
 pub mod userns;
 
 pub use error::Error;
+pub use etc::is_ulimit;
 pub use request::{Mount, Network, Request, Role, Rootfs};
 pub use run::{Exit, Killer, Running, spawn};

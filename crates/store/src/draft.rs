@@ -25,6 +25,7 @@ pub struct Draft {
     lower: Vec<PathBuf>,
     parent: Option<SnapshotId>,
     pub(crate) skipped: Skipped,
+    pub(crate) whole: bool,
 }
 
 impl Store {
@@ -42,7 +43,8 @@ impl Store {
             None => fs::set_permissions(&upper, fs::Permissions::from_mode(0o755)).at(&upper)?,
         }
         let snapshots = self.root().join("snapshots");
-        Ok(Draft { work, snapshots, upper, scratch, lower, parent: parent.cloned(), skipped: Skipped::default() })
+        let (parent, skipped) = (parent.cloned(), Skipped::default());
+        Ok(Draft { work, snapshots, upper, scratch, lower, parent, skipped, whole: false })
     }
 }
 
@@ -59,6 +61,11 @@ impl Draft {
     #[must_use]
     pub fn upper(&self) -> &Path {
         &self.upper
+    }
+
+    /// Says that the layer is to be the same on whatever it lies: also what is there already is in it (`COPY --link`).
+    pub fn keep_whole(&mut self) {
+        self.whole = true;
     }
 
     /// The folder that overlayfs works in.
@@ -92,7 +99,7 @@ impl Draft {
     /// The file system's.
     pub fn commit(self, id: &SnapshotId) -> Result<Snapshot> {
         let staged = self.work.folder("staged")?;
-        let record = Record { parent: self.parent.clone(), skipped: self.skipped };
+        let record = Record { parent: self.parent.clone(), skipped: self.skipped, whole: self.whole };
         let text = serde_json::to_vec(&record).map_err(io::Error::from).at(&staged)?;
         disk::write(&staged.join("layer.json"), &text)?;
         fs::rename(&self.upper, staged.join("fs")).at(&self.upper)?;
@@ -110,6 +117,6 @@ impl Draft {
         }
         let bytes = disk::read(&folder.join("layer.json"))?.ok_or_else(|| Error::Missing(id.clone()))?;
         let record: Record = serde_json::from_slice(&bytes).map_err(io::Error::from).at(&folder)?;
-        Ok(Snapshot { id: id.clone(), path: folder.join("fs"), parent: record.parent, skipped: record.skipped })
+        Ok(record.snapshot(id, &folder))
     }
 }

@@ -14,13 +14,16 @@ use serde_json::{Map, Value, json};
 use super::Progress;
 use super::table;
 
+/// What is said of a Dockerfile in which no check finds anything.
+pub(crate) const NOTHING: &str = "Check complete, no warnings found.\n";
+
 /// How many lines an excerpt has besides its first.
 const CONTEXT: usize = 4;
 
 /// The result of checks, for people. Errors are not in it: they are told as all errors are.
 pub(crate) fn check(check: &Check) -> String {
     let mut text = match check.findings.len() {
-        0 if check.errors.is_empty() => return "Check complete, no warnings found.\n".into(),
+        0 if check.errors.is_empty() => return NOTHING.into(),
         0 => return String::new(),
         1 => "Check complete, 1 warning has been found!\n".to_owned(),
         n => format!("Check complete, {n} warnings have been found!\n"),

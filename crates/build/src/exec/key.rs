@@ -15,7 +15,7 @@ use crate::source::GitCommit;
 use crate::tree::{Selection, View, digest, select};
 
 /// Changes when the same operation would make other bytes: old records are then not found.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// What the cache remembers of a node.
 ///

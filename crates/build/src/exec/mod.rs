@@ -69,7 +69,7 @@ pub(crate) struct Executor {
     /// Caches elsewhere that could not be read, by their places among those of the request.
     pub(crate) lost_caches: Mutex<HashSet<usize>>,
     /// The caches that a step of `--no-cache` has begun anew.
-    pub(crate) fresh_caches: tokio::sync::Mutex<HashSet<String>>,
+    pub(crate) fresh_caches: Arc<tokio::sync::Mutex<HashSet<String>>>,
     /// The steps that images among the caches have. Asked for once, when a step is found nowhere else.
     pub(crate) inline: tokio::sync::OnceCell<inline::Known>,
 }

@@ -8,7 +8,7 @@ use archipel_oci::{Digest, ImageConfig, Platform, Reference};
 use archipel_store::SnapshotId;
 
 use super::image::Image;
-use super::{docker_archive, local, metadata, oci_layout, rootfs, tar};
+use super::{docker_archive, local, metadata, oci_layout, prune, rootfs, tar};
 use crate::attestation::Attestation;
 use crate::engine::{now, warn};
 use crate::exec::blocking;
@@ -146,11 +146,12 @@ impl Engine {
                     let image = images.get(options, &names, false).await?;
                     self.export_archive(&images, &image, &names, dest.as_deref()).await?;
                 }
-                Output::Local { dest, split, epoch } => {
-                    self.export_files(&images, Some(dest), true, *split, *epoch).await?;
+                Output::Local { dest, delete, split, epoch } => {
+                    let folder = Some(Folder { delete: *delete });
+                    self.export_files(&images, Some(dest), folder, *split, *epoch).await?;
                 }
                 Output::Tar { dest, split, epoch } => {
-                    self.export_files(&images, dest.as_deref(), false, *split, *epoch).await?;
+                    self.export_files(&images, dest.as_deref(), None, *split, *epoch).await?;
                 }
                 Output::CacheOnly => {}
             }
@@ -262,19 +263,19 @@ impl Engine {
         work.finish(written)
     }
 
-    /// The files of all platforms: as folders, or in one tar.
+    /// The files of all platforms: in a folder, or in a tar.
     async fn export_files(
         &self,
         images: &Images<'_>,
         dest: Option<&Path>,
-        folder: bool,
+        folder: Option<Folder>,
         split: Option<bool>,
         epoch: Option<SourceDateEpoch>,
     ) -> Result<(), Error> {
         let several = images.request.multi_platform()?;
         let split = split.unwrap_or(several);
         // With BuildKit a tar has folders whenever there are several platforms, and only then.
-        let placed = if folder { split } else { several };
+        let placed = if folder.is_some() { split } else { several };
         let mut roots = Vec::new();
         for result in images.results {
             let base = match &result.base {
@@ -289,7 +290,7 @@ impl Engine {
             let (place, snapshot) = (placed.then_some(name), result.top.clone().or(base));
             roots.push(rootfs::Wanted { platform: result.platform.clone(), place, snapshot, attestations });
         }
-        let work = images.work(if folder { "exporting files" } else { "exporting to a tar" });
+        let work = images.work(if folder.is_some() { "exporting files" } else { "exporting to a tar" });
         let epoch = epoch.or(images.epoch).map(|epoch| epoch.0);
         let (store, dest, told) = (self.store.clone(), dest.map(Path::to_owned), work.clone());
         let sink = images.sink.clone();
@@ -299,14 +300,24 @@ impl Engine {
                 rootfs::check_apart(&roots)?;
             }
             match (dest, folder) {
-                (Some(dest), true) => local::write(&dest, &roots, epoch, &told, &sink),
-                (None, true) => Err(Error::Request("type=local needs dest=FOLDER".into())),
-                (dest, false) => tar::write(dest.as_deref(), &roots, epoch, &told),
+                (Some(dest), Some(Folder { delete })) => {
+                    local::write(&dest, &roots, epoch, &told, &sink)?;
+                    if delete { prune::prune(&dest, &roots) } else { Ok(()) }
+                }
+                (None, Some(_)) => Err(Error::Request("type=local needs dest=FOLDER".into())),
+                (dest, None) => tar::write(dest.as_deref(), &roots, epoch, &told),
             }
         })
         .await;
         work.finish(written)
     }
+}
+
+/// How files are written into a folder.
+#[derive(Clone, Copy, Debug)]
+struct Folder {
+    /// Whether they are all that is to be in it.
+    delete: bool,
 }
 
 /// Whether what is written is an image, and not files alone.

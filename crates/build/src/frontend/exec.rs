@@ -10,8 +10,10 @@ use super::session::{Session, State};
 use crate::Error;
 use crate::device::{Device, Devices};
 use crate::engine::warn;
-use crate::plan::instruction::{CACHE_MODE, HOSTNAME, how, with_path};
-use crate::plan::{CacheMount, MountOp, NetworkMode, Node, Op, PartOp, Root, RunOp, SecretMount, Sharing, Source};
+use crate::plan::instruction::{CACHE_MODE, HOSTNAME, how};
+use crate::plan::{
+    CacheMount, DEFAULT_PATH, MountOp, NetworkMode, Node, Op, PartOp, Root, RunOp, SecretMount, Sharing, Source,
+};
 
 const ROOT: &str = "/";
 
@@ -204,6 +206,16 @@ fn mount_op(mount: &pb::Mount, from: Source, target: String) -> Result<MountOp, 
         }
         Err(_) => return Err(Error::Request(format!("the mount of {target} is of a kind that is not known"))),
     })
+}
+
+/// Variables with a `PATH` among them.
+fn with_path(mut env: Vec<(String, String)>) -> Vec<(String, String)> {
+    if !env.iter().any(|(name, _)| name == "PATH")
+        && let Some((name, value)) = DEFAULT_PATH.split_once('=')
+    {
+        env.push((name.into(), value.into()));
+    }
+    env
 }
 
 fn pair(line: &str) -> (String, String) {

@@ -29,8 +29,6 @@ mod source;
 mod stat;
 mod syntax;
 
-use std::sync::Arc;
-
 pub(crate) use self::syntax::Frontend;
 pub use self::syntax::names_frontend;
 use crate::around::Around;
@@ -58,9 +56,7 @@ impl Engine {
     pub async fn call(&self, request: &Request, subrequest: &str, sink: &Sink) -> Result<Option<Called>, Error> {
         let loaded = context::load(request, self).await?;
         let Some(frontend) = Frontend::of(&loaded, request)? else { return Ok(None) };
-        let (request, loaded) = (Arc::new(request.clone()), Arc::new(loaded));
-        let (named, sink, steps) = (Some(frontend.clone()), sink.clone(), Steps::default());
-        let around = Around { request, loaded, frontend: named, sink, steps };
+        let around = Around::new(request.clone(), loaded, Some(frontend.clone()), sink, &Steps::default());
         let session = session::Session::new(self, &frontend, &around, Some(subrequest)).await?;
         let returned = process::converse(self, &frontend, &session, &around).await?;
         result::called(&returned).ok_or_else(|| session.wrong(&format!("has no answer to {subrequest}"))).map(Some)

@@ -52,15 +52,16 @@ pub(super) async fn converse(
     let ended = run(engine, root, session, &work).await;
     let returned = match ended {
         Err(Error::Interrupted) => Err(Error::Interrupted),
-        // What it said counts more than how it ended.
-        ended => match session.outcome() {
-            Some(outcome) => outcome,
-            None => Err(match ended {
-                Err(Error::Frontend(reason)) => session.wrong(&reason),
-                Err(Error::Sandbox(e @ sandbox::Error::Exec { .. })) => session.wrong(&format!("cannot be run: {e}")),
-                Err(other) => other,
-                Ok(()) => session.wrong("ended and has not said what to build"),
-            }),
+        // An error that it told counts more than how it ended, and how it ended more than a result (BuildKit).
+        ended => match (session.outcome(), ended) {
+            (Some(Err(told)), _) => Err(told),
+            (_, Err(Error::Frontend(reason))) => Err(session.wrong(&reason)),
+            (_, Err(Error::Sandbox(e @ sandbox::Error::Exec { .. }))) => {
+                Err(session.wrong(&format!("cannot be run: {e}")))
+            }
+            (_, Err(other)) => Err(other),
+            (Some(Ok(result)), Ok(())) => Ok(result),
+            (None, Ok(())) => Err(session.wrong("ended and has not said what to build")),
         },
     };
     work.finish(returned)
@@ -103,7 +104,7 @@ async fn run(engine: &Engine, root: ContainerRoot, session: &Arc<Session>, work:
     let Ok(killer) = killer.await else { return joined(process.await).map(drop) };
     let stream = tokio::io::join(requests, answers);
     let mut talk = tokio::spawn(serve(stream, session.clone()));
-    let mut talking = true;
+    let (mut talking, mut over) = (true, false);
     let ended = loop {
         tokio::select! {
             ended = &mut process => break joined(ended),
@@ -122,7 +123,10 @@ async fn run(engine: &Engine, root: ContainerRoot, session: &Arc<Session>, work:
                     return Err(not_understood(&e));
                 }
             }
-            () = after_the_last_word(session) => killer.kill(),
+            () = after_the_last_word(session), if !over => {
+                over = true;
+                killer.kill();
+            }
         }
     };
     // What it wrote before its end may not have been read yet.
@@ -130,7 +134,7 @@ async fn run(engine: &Engine, root: ContainerRoot, session: &Arc<Session>, work:
         return Err(not_understood(&e));
     }
     let (exit, tail) = ended?;
-    if exit.success() {
+    if over || exit.success() {
         return Ok(());
     }
     let said = if tail.is_empty() { String::new() } else { format!(": {tail}") };

@@ -1,5 +1,7 @@
 //! Definitions, and what they are in a plan: told in words, a root and what is done to it.
 
+use std::sync::Arc;
+
 use archipel_gateway::Message as _;
 use archipel_gateway::pb::file_action::Action;
 use archipel_gateway::pb::op::Op as Kind;
@@ -32,7 +34,7 @@ impl World {
         let request = Arc::new(Request { allow, ..Request::empty() });
         let tree = Tree::folder(dir.path());
         let loaded = Arc::new(Loaded { tree, name: "text".into(), text: TEXT.into(), time: None });
-        let around = Around { request, loaded, frontend: None, sink: Arc::new(|_| {}), steps: Steps::default() };
+        let around = Around::new(request, loaded, None, Arc::new(|_| {}), Steps::default());
         let image = "example.com/lang".parse().unwrap();
         let frontend = Frontend { image, command_line: String::new(), span: None };
         let session = Session::new(&engine, &frontend, &around, None).await.unwrap();

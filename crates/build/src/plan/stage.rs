@@ -373,9 +373,6 @@ impl State {
     /// Nothing.
     pub(super) fn scratch(globals: &Globals, platform: &Platform) -> Self {
         let mut config = ImageConfig::empty(platform);
-        if platform.os != WINDOWS {
-            config.config.env.push(DEFAULT_PATH.into());
-        }
         config.config.working_dir = "/".into();
         Self::new(globals, platform.clone(), None, Root::Scratch, config)
     }
@@ -391,8 +388,12 @@ impl State {
         platform: Platform,
         base: Option<Arc<BaseImage>>,
         root: Root,
-        config: ImageConfig,
+        mut config: ImageConfig,
     ) -> Self {
+        // An image that is built has a PATH, also on a base without one (BuildKit).
+        if platform.os != WINDOWS && !config.config.env.iter().any(|entry| entry.starts_with("PATH=")) {
+            config.config.env.push(DEFAULT_PATH.into());
+        }
         let own = &config.config;
         let windows = (platform.os == WINDOWS).then(|| WINDOWS_SHELL.map(str::to_owned).to_vec());
         let shell = own.shell.clone().or(windows);

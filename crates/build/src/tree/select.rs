@@ -39,6 +39,11 @@ pub(crate) struct Match {
     include: Option<IgnoreFile>,
 }
 
+/// Whether a source with `--parents` names a folder itself, in which nothing is then meant.
+pub(crate) fn names_nothing(source: &str) -> bool {
+    clean(source.split_once("/./").map_or(source, |(_, rest)| rest)).is_empty()
+}
+
 /// Finds what a source stands for. A wildcard may stand for nothing; a plain path may not.
 pub(crate) fn select(view: &View, source: &str, selection: &Selection) -> Result<Vec<Match>, Error> {
     let exclude = (!selection.excludes.is_empty()).then(|| IgnoreFile::from_patterns(&selection.excludes));
@@ -66,7 +71,8 @@ pub(crate) fn select(view: &View, source: &str, selection: &Selection) -> Result
         if plain && view.locate(&place.path.join(&rest), false).is_err() {
             return Err(not_found());
         }
-        let include = (!rest.is_empty()).then(|| IgnoreFile::from_patterns(&[rest]));
+        // `.` fits nothing (BuildKit).
+        let include = Some(IgnoreFile::from_patterns(&[rest]));
         found.push(Match { place, name, exclude, include });
     }
     if found.is_empty() && (selection.literal || !has_wildcard(base)) {
