@@ -31,7 +31,11 @@ impl Session {
         let (mut root, mut read_only, mut mounts, mut results) = (None, false, Vec::new(), Vec::new());
         for mount in &op.mounts {
             let input = input_at(inputs, mount.input)?;
-            let dest = if mount.dest.starts_with('/') { mount.dest.clone() } else { format!("{cwd}/{}", mount.dest) };
+            let dest = if mount.dest.starts_with('/') {
+                mount.dest.clone()
+            } else {
+                format!("{}/{}", cwd.trim_end_matches('/'), mount.dest)
+            };
             if dest == ROOT {
                 read_only = mount.readonly;
                 root = Some(root_of(state, made, input));
