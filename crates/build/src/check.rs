@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use archipel_dockerfile::{
-    self as dockerfile, CheckOptions, Checked, Diagnostic, Finding, Globals, LineIndex, Outline, Parsed, Phase,
-    Severity, Stage, Subject,
+    self as dockerfile, CheckOptions, Checked, Diagnostic, Finding, From, Globals, LineIndex, Outline, Parsed, Phase,
+    Severity, Span, Stage, Subject,
 };
 use archipel_oci::{ImageConfig, Platform, Reference};
 use archipel_remote::ErrorKind;
@@ -133,8 +133,8 @@ impl Engine {
         Ok(around)
     }
 
-    /// The configs of the images that stages start from, as far as they can be had: what cannot be asked for is left out, for a
-    /// check should not need a network.
+    /// The configs of the images that stages start from, and whether there are those that they take files from, as far as that can be
+    /// had: what cannot be asked for is left out, for a check should not need a network.
     async fn bases(
         &self,
         request: &Request,
@@ -142,17 +142,15 @@ impl Engine {
         target: &Platform,
         around: &mut Around,
     ) {
-        for stage in &dockerfile.stages {
-            let Some(reference) = base(request, dockerfile, &around.globals, stage) else { continue };
-            let platform = stage.platform.as_ref().and_then(|word| around.globals.expand(word).ok());
-            let platform = platform.and_then(|(text, _)| text.parse::<Platform>().ok()).map(Platform::normalized);
+        let images = dockerfile.stages.iter().flat_map(|stage| images(request, dockerfile, &around.globals, stage));
+        for Image { stage, base, name, reference, platform, span } in images.collect::<Vec<_>>() {
             match self.base_image(&reference, platform.as_ref().unwrap_or(target), request.pull).await {
-                Ok(image) => drop(around.bases.insert(stage.index, image.config.clone())),
+                Ok(image) if base => drop(around.bases.insert(stage, image.config.clone())),
+                Ok(_) => {}
                 Err(error) if is_absent(&error) => {
-                    let (name, _) = around.globals.expand(&stage.base).unwrap_or_default();
                     let meant = dockerfile::did_you_mean(dockerfile.meant(&name));
                     let message = format!("{name}: failed to resolve source metadata for {reference}: {error}{meant}");
-                    around.absent.push((stage.index, Diagnostic::error("no-image", message, stage.span.clone())));
+                    around.absent.push((stage, Diagnostic::error("no-image", message, span)));
                 }
                 Err(error) => {
                     tracing::debug!(%reference, %error, "a base image is not looked at");
@@ -240,6 +238,48 @@ fn located(dockerfile: &dockerfile::Dockerfile, errors: Vec<Diagnostic>) -> Vec<
 }
 
 /// The image that a stage starts from. `None`: another stage, nothing, or files.
+/// An image that a stage needs.
+struct Image {
+    stage: usize,
+    /// It starts from it, and does not only take files from it.
+    base: bool,
+    /// As it is written.
+    name: String,
+    reference: Reference,
+    /// What is said of it.
+    platform: Option<Platform>,
+    /// The instruction.
+    span: Span,
+}
+
+/// The images that a stage needs. What is wrong with an instruction is told by others.
+fn images(request: &Request, dockerfile: &dockerfile::Dockerfile, globals: &Globals, stage: &Stage) -> Vec<Image> {
+    let said = stage.platform.as_ref().and_then(|word| globals.expand(word).ok());
+    let platform = said.and_then(|(text, _)| text.parse::<Platform>().ok()).map(Platform::normalized);
+    let mut found: Vec<Image> = Vec::new();
+    if let Some(reference) = base(request, dockerfile, globals, stage) {
+        let (name, _) = globals.expand(&stage.base).unwrap_or_default();
+        found.push(Image { stage: stage.index, base: true, name, reference, platform, span: stage.span.clone() });
+    }
+    for instruction in &stage.instructions {
+        for from in dockerfile.sources(stage.index, instruction).unwrap_or_default() {
+            let From::Other(name) = from else { continue };
+            let reference = match request.named_context(&name) {
+                Some((_, Context::Image(reference))) => Some(reference),
+                Some(_) => None,
+                None => name.parse().ok().filter(|_| name != "scratch"),
+            };
+            let Some(reference) = reference.filter(|r| !found.iter().any(|known| !known.base && known.reference == *r))
+            else {
+                continue;
+            };
+            let (stage, span) = (stage.index, instruction.span.clone());
+            found.push(Image { stage, base: false, name, reference, platform: None, span });
+        }
+    }
+    found
+}
+
 fn base(request: &Request, dockerfile: &dockerfile::Dockerfile, globals: &Globals, stage: &Stage) -> Option<Reference> {
     let (base, _) = globals.expand(&stage.base).ok()?;
     let named = |name: &str| {

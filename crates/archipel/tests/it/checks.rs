@@ -63,6 +63,14 @@ fn a_base_image_that_is_nowhere_is_an_error() {
     let json = check(&["--target=b"]);
     assert!(json["buildError"].is_null());
     assert_eq!(json["warnings"].as_array().unwrap().len(), 2);
+    // Nor may what only files are taken from.
+    for line in [format!("COPY --from={base}3 /a /b"), format!("RUN --mount=from={base}3,target=/m true")] {
+        archipel.home.context("c", [("Dockerfile", format!("FROM {base}\nENV a=b\n{line}\n"))]);
+        let json = check(&[]);
+        let told = json["buildError"]["message"].as_str().unwrap_or_default();
+        assert!(told.starts_with(&format!("{base}3: failed to resolve source metadata for {base}3")), "{line}: {told}");
+        assert_eq!(json["buildError"]["location"]["ranges"][0]["start"]["line"], 3);
+    }
 }
 
 #[test]
