@@ -31,10 +31,11 @@ impl World {
         let client = Client::new(Config::default(), Credentials::default(), Options::default());
         let engine = Engine::new(Store::open(dir.path()).unwrap(), client, Vec::new());
         let allow = allow.iter().map(|name| (*name).into()).collect();
-        let request = Arc::new(Request { allow, ..Request::empty() });
+        let request = Request { allow, ..Request::empty() };
         let tree = Tree::folder(dir.path());
-        let loaded = Arc::new(Loaded { tree, name: "text".into(), text: TEXT.into(), time: None });
-        let around = Around::new(request, loaded, None, Arc::new(|_| {}), Steps::default());
+        let loaded = Loaded { tree, name: "text".into(), text: TEXT.into(), time: None };
+        let sink: Sink = Arc::new(|_| {});
+        let around = Around::new(request, loaded, None, &sink, &Steps::default());
         let image = "example.com/lang".parse().unwrap();
         let frontend = Frontend { image, command_line: String::new(), span: None };
         let session = Session::new(&engine, &frontend, &around, None).await.unwrap();
