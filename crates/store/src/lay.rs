@@ -32,6 +32,8 @@ impl Store {
         let layer = self.snapshot(layer)?.ok_or_else(|| Error::Missing(layer.clone()))?;
         let mut draft = self.draft(parent)?;
         draft.skipped = layer.skipped;
+        // What is as it was below is so by chance here, and elsewhere would be missed.
+        draft.keep_whole();
         let below = parent.map(|parent| self.view(Some(parent))).transpose()?;
         link_tree(&layer.path, draft.upper(), below.as_ref().map(View::path))?;
         drop(below);

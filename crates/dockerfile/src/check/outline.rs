@@ -213,3 +213,6 @@ fn collect(
     }
     all
 }
+
+#[cfg(test)]
+mod tests;
