@@ -170,6 +170,10 @@ fn needs_userns_what_a_layer_removed_it_removes_wherever_it_is_laid() {
             (vec!["a".into(), "b".into(), "c".into()], vec![], vec!["new".into()])
         );
         drop(view);
+        let bytes = store.blobs().read(&store.layer(&laid.id, &plain()).unwrap().descriptor.digest).unwrap();
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        let marks = archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().display().to_string());
+        assert_eq!(marks.filter(|name| name.contains(".wh.")).collect::<Vec<_>>(), ["a/.wh.gone", "b/.wh..wh..opq"]);
         // On nothing, and on what does not have it, there is nothing where something was removed.
         let small = unpacked(&[("b/", ""), ("d", "")]);
         for (n, parent) in [None, Some(&small)].into_iter().enumerate() {
