@@ -158,9 +158,8 @@ impl Engine {
         mut signals: UnboundedReceiver<i32>,
         sink: &Sink,
     ) -> Result<sandbox::Exit, Error> {
-        let steps = Steps::default();
         let prepared = tokio::select! {
-            prepared = self.prepare(request, sink, &steps) => prepared?,
+            prepared = self.prepare(request, sink) => prepared?,
             Some(_) = signals.recv() => return Err(Error::Interrupted),
             () = self.cancel.cancelled() => return Err(Error::Interrupted),
         };
@@ -201,8 +200,9 @@ impl Engine {
         &self,
         request: &RunRequest,
         sink: &Sink,
-        steps: &Steps,
     ) -> Result<(BaseImage, Option<SnapshotId>), Error> {
+        // Fetching and unpacking are steps of one list.
+        let steps = &Steps::default();
         let image = self.image_to_run(request, sink, steps).await?;
         let platform = &image.platform;
         let host = Platform::host();

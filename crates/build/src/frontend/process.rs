@@ -20,7 +20,7 @@ use crate::around::Around;
 use crate::event::Stream;
 use crate::job::ContainerRoot;
 use crate::progress::Work;
-use crate::{Engine, Error, PullPolicy};
+use crate::{Engine, Error};
 
 /// What is run where the image names no program.
 const PROGRAM: &str = "/run";
@@ -43,10 +43,7 @@ pub(super) async fn converse(
     around: &Around,
 ) -> Result<pb::Result, Error> {
     let name = frontend.image.familiar();
-    let pull = if around.request.pull { PullPolicy::Always } else { PullPolicy::Missing };
-    let root =
-        engine.open_root_among(&frontend.image, Some(&Platform::host()), pull, &around.sink, &around.steps).await;
-    let root = root.map_err(|e| frontend.at(e, &around.loaded))?;
+    let root = open(engine, session, frontend).await.map_err(|e| frontend.at(e, &around.loaded))?;
     must_have(&name, &root.config().config, session.needs())?;
     let work = Work::start(&around.sink, &around.steps, format!("[internal] frontend {name}"), Vec::new());
     let ended = run(engine, root, session, &work).await;
@@ -65,6 +62,20 @@ pub(super) async fn converse(
         },
     };
     work.finish(returned)
+}
+
+/// The files of the image. As with every image that a build needs, it gets no name in the store.
+async fn open(engine: &Engine, session: &Session, frontend: &Frontend) -> Result<ContainerRoot, Error> {
+    let around = &session.around;
+    let name = format!("[internal] load metadata for {}", frontend.image);
+    let work = Work::start(&around.sink, &around.steps, name, Vec::new());
+    let found = async {
+        let image = engine.base_image(&frontend.image, &Platform::host(), around.request.pull).await?;
+        Ok(Arc::unwrap_or_clone(image))
+    };
+    let image = work.finish(found.await)?;
+    let snapshot = engine.unpack(&image, &around.sink, &around.steps).await?;
+    engine.root_of(image, snapshot).await
 }
 
 fn must_have(name: &str, config: &ContainerConfig, needs: &[&str]) -> Result<(), Error> {

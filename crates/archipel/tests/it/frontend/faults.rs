@@ -85,7 +85,9 @@ fn needs_userns_warnings_are_passed_on() {
     let told = ["WARNING: mind the gap\n", " - mind the gap\n"].map(|line| log.stderr().matches(line).count());
     assert_eq!((log.code(), told), (0, [1, 1]), "{}", log.stderr());
     // Each step of the frontend's own has its name.
-    for name in ["#1 pulling lang:latest\n", "#2 unpacking lang:latest for ", "#3 [internal] frontend lang:latest\n"] {
+    for name in
+        ["#1 [internal] load metadata for ", "#2 pulling lang:latest for ", "#3 [internal] frontend lang:latest\n"]
+    {
         assert!(log.stderr().contains(name), "{}", log.stderr());
     }
 }
