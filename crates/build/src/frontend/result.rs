@@ -15,7 +15,6 @@ use crate::context::Loaded;
 use crate::epoch::NAME as EPOCH;
 use crate::image::BaseImage;
 use crate::plan::{CopyOp, Item, Node, NodeId, Op, Root, Scan, Source, StageResult, Step};
-use crate::tree::Selection;
 use crate::{Error, How, Place, Request, SourceDateEpoch};
 
 /// Keys of what is to be known of a result (BuildKit's `exporter/containerimage/exptypes`).
@@ -187,18 +186,7 @@ pub(super) fn epoch(request: &Request) -> Result<Option<SourceDateEpoch>, Error>
 
 /// A context's files as a result.
 fn files(context: usize, platform: &Platform) -> Node {
-    let copy = CopyOp {
-        from: Source::Context(context),
-        items: vec![Item::Path("/".into())],
-        dest: "/".into(),
-        chown: None,
-        chmod: None,
-        selection: Selection::default(),
-        unpack_paths: false,
-        unpack_urls: false,
-        checksum: None,
-        link: false,
-    };
+    let copy = CopyOp::of(Source::Context(context), Item::Path("/".into()));
     Node {
         root: Root::Scratch,
         op: Op::Copy(Box::new(copy)),

@@ -13,7 +13,6 @@ use crate::context;
 use crate::image::BaseImage;
 use crate::plan::{CopyOp, Item, Op, Root, Source};
 use crate::progress::Work;
-use crate::tree::Selection;
 use crate::{Error, Place};
 
 /// The type of image references that are names of OCI layouts (`sourceresolver.ResolverTypeOCILayout`).
@@ -109,18 +108,8 @@ impl Session {
         chown: Option<String>,
         checksum: Option<&String>,
     ) -> Root {
-        let copy = CopyOp {
-            from: Source::Root(Root::Scratch),
-            items: vec![item],
-            dest: "/".into(),
-            chown,
-            chmod,
-            selection: Selection::default(),
-            unpack_paths: false,
-            unpack_urls: false,
-            checksum: checksum.cloned(),
-            link: false,
-        };
+        let nothing = Source::Root(Root::Scratch);
+        let copy = CopyOp { chown, chmod, checksum: checksum.cloned(), ..CopyOp::of(nothing, item) };
         Root::Node(state.plan.intern(assembled(made, Root::Scratch, Op::Copy(Box::new(copy)))))
     }
 

@@ -146,6 +146,24 @@ pub(crate) struct CopyOp {
     pub(crate) link: bool,
 }
 
+impl CopyOp {
+    /// All of one thing, as it is, to the root.
+    pub(crate) fn of(from: Source, item: Item) -> Self {
+        Self {
+            from,
+            items: vec![item],
+            dest: "/".into(),
+            chown: None,
+            chmod: None,
+            selection: Selection::default(),
+            unpack_paths: false,
+            unpack_urls: false,
+            checksum: None,
+            link: false,
+        }
+    }
+}
+
 /// One thing to copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Item {
