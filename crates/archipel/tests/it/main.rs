@@ -21,6 +21,7 @@ mod manifest;
 mod output;
 mod page;
 mod pipeline;
+mod preview;
 mod registry;
 mod sbom;
 mod story;
