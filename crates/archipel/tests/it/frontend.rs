@@ -12,7 +12,7 @@ use archipel_testkit::{Archipel, Finished, ImageBuilder, OwnRegistry, Reply, Scr
 use serde_json::Value;
 
 use crate::main_job::with_busybox;
-use crate::util::{publish_alone, transcript};
+use crate::util::{get, publish_alone, transcript};
 
 /// A home in which docker.io has busybox, and the frontend as `lang`.
 struct Stage {
@@ -485,7 +485,8 @@ fn needs_userns_what_a_frontend_attests_and_notes_is_of_the_image() {
     let layer = &attested["layers"][0];
     assert_eq!(layer["annotations"]["in-toto.io/predicate-type"], "https://example.com/made");
     let path = format!("/v2/app/blobs/{}", layer["digest"].as_str().unwrap());
-    let statement: Value = serde_json::from_str(&get(stage.registry.address(), &path)).unwrap();
+    let answer = get(stage.registry.address(), &path);
+    let statement: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
     assert_eq!(statement["predicate"], serde_json::json!({ "made": "here" }));
     let about = image["digest"].as_str().unwrap().trim_start_matches("sha256:");
     assert_eq!(statement["subject"][0]["digest"]["sha256"], about);

@@ -33,7 +33,7 @@ fn needs_userns_a_frontend_is_named_by_its_source_and_a_named_context_stands_for
     assert_eq!(source, "docker.io/library/nowhere:latest\n");
     assert_eq!(stage.file(&format!("frontend nowhere\n{lines}"), "source", &[instead]), "nowhere\n");
     let folder = format!("--build-context=nowhere={}", stage.context("n", &[("f", "")]));
-    let told = stage.build("frontend nowhere\nscratch\n", &[&folder]).fails(1);
+    let told = stage.build("frontend nowhere\nscratch\n", &[&folder]).fails(2);
     assert!(
         told.contains("the named context nowhere:latest stands for the image of a frontend, and is none"),
         "{told}"
