@@ -59,7 +59,7 @@ pub(super) fn asked(outer: &Request, own: &Options, given: &HashMap<String, Stri
     // In their order, so that the same options are the same request.
     for (name, value) in given.iter().collect::<BTreeMap<_, _>>() {
         let read = match name == main {
-            true => main_context(own, value),
+            true => main_context(outer, value),
             false => option(&mut request, outer, own, name, value),
         };
         read.map_err(|reason| format!("gives the language of Dockerfiles the option {name}: {reason}"))?;
@@ -106,10 +106,11 @@ fn by_argument(request: &mut Request, given: &HashMap<String, String>) {
 }
 
 /// The address of the context. Without one it is the folder `context`, or an input of that name.
-fn main_context(own: &Options, value: &str) -> Result<(), String> {
-    match value.is_empty() || own.values.get(CONTEXT).is_some_and(|known| known == value) {
-        true => Ok(()),
-        false => Err("a context that is not the build's own is not supported yet".into()),
+fn main_context(outer: &Request, value: &str) -> Result<(), String> {
+    match &outer.context {
+        Context::Git(known) | Context::Http(known) if known == value => Ok(()),
+        _ if value.is_empty() => Ok(()),
+        _ => Err("a context that is not the build's own is not supported yet".into()),
     }
 }
 
@@ -207,11 +208,11 @@ mod tests {
     fn request(options: &[(&str, &str)]) -> Result<Request, String> {
         let outer = Request {
             no_cache: true,
+            context: Context::Git("https://h/o/r.git".into()),
             named_contexts: vec![("theirs".into(), Context::Local("/theirs".into()))],
             ..Request::empty()
         };
         let mut own = Options::default();
-        own.values.insert(CONTEXT.into(), "https://h/o/r.git".into());
         own.layouts.insert("context3".into(), ("l".into(), "/layout".into(), None));
         asked(&outer, &own, &options.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
     }
@@ -254,7 +255,7 @@ mod tests {
             ("docker-image://busybox", "Image("),
             ("oci-layout://context3@sha256:00", "OciLayout { path: \"/layout\""),
             ("local:context0", "Local(\"/theirs\")"),
-            ("local:context", "Empty"),
+            ("local:context", "Git(\"https://h/o/r.git\")"),
             ("https://h/o/r.git#v1", "Git(\"https://h/o/r.git#v1\")"),
             ("https://h/a.tar", "Http(\"https://h/a.tar\")"),
         ] {
