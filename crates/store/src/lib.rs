@@ -21,6 +21,8 @@
 #![forbid(unsafe_code)]
 
 mod cache;
+mod compare;
+mod copy;
 mod difference;
 mod disk;
 mod draft;
@@ -28,8 +30,10 @@ mod error;
 mod image;
 mod lay;
 pub mod layer;
+mod mark;
 mod mount;
 mod prune;
+mod same;
 mod snapshot;
 mod store;
 mod unpack;

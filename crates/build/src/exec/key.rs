@@ -15,7 +15,7 @@ use crate::source::GitCommit;
 use crate::tree::{Selection, View, digest, select};
 
 /// Changes when the same operation would make other bytes: old records are then not found.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 /// What the cache remembers of a node.
 ///
