@@ -8,11 +8,11 @@
 //! - [`options`]: what it is told of the request.
 //! - [`process`]: its sandbox. [`session`]: its calls. [`caps`]: what it may ask for.
 //! - [`graph`]: operations to nodes; [`source`], [`exec`], [`file`], [`layers`] are the kinds, [`local`] the folders.
-//! - [`nested`]: frontends that it asks for itself.
+//! - [`nested`]: frontends that it asks for itself; [`asked`]: what it asks of the language that is built in.
 //! - [`stat`]: what files are, in the protocol's form.
-//! - [`attested`]: what it attests of that.
-//! - [`result`]: what it returned, as targets of the build.
+//! - [`result`]: what it returned, as targets of the build. [`attested`]: what it attests of them.
 
+mod asked;
 mod attested;
 mod caps;
 mod exec;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use archipel_dockerfile::boolean;
 use archipel_gateway::{pb, serve};
-use archipel_oci::{ContainerConfig, Platform};
+use archipel_oci::ContainerConfig;
 use archipel_sandbox as sandbox;
 use serde_json::json;
 use tokio::net::unix::pipe::{Receiver, Sender};
@@ -74,7 +74,7 @@ async fn open(engine: &Engine, session: &Session, frontend: &Frontend) -> Result
     let name = format!("[internal] load metadata for {}", frontend.image);
     let work = Work::start(&around.sink, &around.steps, name, Vec::new());
     let found = async {
-        let image = engine.base_image(&frontend.image, &Platform::host(), around.request.pull).await?;
+        let image = session.program(&frontend.image).await?;
         Ok(Arc::unwrap_or_clone(image))
     };
     let image = work.finish(found.await)?;

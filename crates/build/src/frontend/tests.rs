@@ -369,3 +369,91 @@ async fn errors_have_places_in_our_text_and_in_no_other() {
         assert!(error.to_string().contains("the source what:// is not supported"), "{error}");
     }
 }
+
+impl World {
+    /// What a result of nothing at all is: labels of the configs, and the time.
+    async fn targets(&mut self, result: pb::Result) -> Result<(Vec<String>, Option<i64>), Error> {
+        let found = self.session.targets(&mut self.state, result).await?;
+        let label = |target: &crate::plan::StageResult| target.config.config.labels.values().cloned().collect();
+        Ok((found.targets.iter().map(label).collect(), found.epoch.map(|epoch| epoch.0)))
+    }
+}
+
+/// Results of nothing, by their ids; one alone where there are none.
+fn returned(ids: &[&str], metadata: &[(&str, &str)]) -> pb::Result {
+    let refs = ids.iter().map(|id| ((*id).to_owned(), pb::Ref::default())).collect();
+    let result = match ids {
+        [] => pb::result::Result::Ref(pb::Ref::default()),
+        _ => pb::result::Result::Refs(pb::RefMap { refs }),
+    };
+    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
+    pb::Result { result: Some(result), metadata, ..Default::default() }
+}
+
+/// `refs.platforms`, of ids, operating systems and architectures.
+fn platforms(named: &[(&str, &str, &str)]) -> String {
+    let named = named.iter().map(|(id, os, architecture)| {
+        format!(r#"{{"ID":"{id}","Platform":{{"os":"{os}","architecture":"{architecture}"}}}}"#)
+    });
+    format!(r#"{{"Platforms":[{}]}}"#, named.collect::<Vec<_>>().join(","))
+}
+
+fn labelled(value: &str) -> String {
+    format!(r#"{{"os":"linux","architecture":"amd64","config":{{"Labels":{{"l":"{value}"}}}}}}"#)
+}
+
+#[tokio::test]
+async fn what_is_said_of_results_is_found_by_their_ids() {
+    let mut world = World::new(&[]).await;
+    let (all, one) = (labelled("all"), labelled("one"));
+    let (a, both) = (("a", "linux", "amd64"), [("a", "linux", "amd64"), ("b", "linux", "arm64")]);
+    let (single, both) = (platforms(&[a]), platforms(&both));
+    let metadata = [
+        ("containerimage.config", &all[..]),
+        ("containerimage.config/a", &one),
+        ("source.date.epoch", "1"),
+        ("source.date.epoch/a", "2"),
+        ("refs.platforms", &single),
+    ];
+    assert_eq!(world.targets(returned(&[], &metadata)).await.unwrap(), (vec!["one".into()], Some(2)));
+    assert_eq!(world.targets(returned(&["a"], &metadata)).await.unwrap(), (vec!["one".into()], Some(2)));
+    assert_eq!(world.targets(returned(&[], &metadata[..4])).await.unwrap(), (vec!["all".into()], Some(1)));
+    let several = [&metadata[..4], &[("refs.platforms", &both[..])]].concat();
+    let expected = (vec!["one".into(), "all".into()], Some(2));
+    assert_eq!(world.targets(returned(&["a", "b"], &several)).await.unwrap(), expected);
+    // What is attested, too: the platform's name is an id only where there is no other.
+    for (named, id, expected) in
+        [(true, "a", true), (true, "linux/amd64", false), (false, "linux/amd64", true), (false, "a", false)]
+    {
+        let metadata = if named { &metadata[..] } else { &metadata[..1] };
+        let attestations = [(id.to_owned(), pb::Attestations::default())].into();
+        let result = pb::Result { attestations, ..returned(&[], metadata) };
+        assert_eq!(world.targets(result).await.is_ok(), expected, "{named} {id}");
+    }
+}
+
+#[tokio::test]
+async fn results_that_cannot_be() {
+    let mut world = World::new(&[]).await;
+    let a = ("a", "linux", "amd64");
+    for (ids, named, reason) in [
+        (&[][..], &[][..], "names none"),
+        (&[], &[("", "linux", "amd64")], "an empty id, os or architecture"),
+        (&[], &[("a", "", "amd64")], "an empty id, os or architecture"),
+        (&["a", "b"], &[a, ("b", "linux", "")], "an empty id, os or architecture"),
+        (&["b"], &[a], "returns nothing for a"),
+        (&[], &[a, ("b", "linux", "arm64")], "one result and names several"),
+    ] {
+        let named = platforms(named);
+        let told = world.targets(returned(ids, &[("refs.platforms", &named)])).await.unwrap_err().to_string();
+        assert!(told.contains(reason), "{told}");
+    }
+    for (ids, metadata, reason) in [
+        (&["a"][..], ("other", ""), "does not say for which platforms"),
+        (&[], ("refs.platforms", ""), "cannot be read"),
+        (&[], ("source.date.epoch", "soon"), "returns a source.date.epoch: invalid"),
+    ] {
+        let told = world.targets(returned(ids, &[metadata])).await.unwrap_err().to_string();
+        assert!(told.contains(reason), "{told}");
+    }
+}

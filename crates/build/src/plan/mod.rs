@@ -4,7 +4,8 @@
 //! for all targets up to the first instruction that asks which target it is for, and a COPY on two equal bases is one COPY.
 //! Nodes refer only to earlier ones, so the order of the list is an order to run them in.
 //!
-//! The plan is made from texts and image configs alone. What files contain is looked at when a node runs: see `exec`.
+//! A Dockerfile's plan is made from texts and image configs alone: what files contain is looked at when a node runs (see `exec`).
+//! A frontend may ask for files before it has said all. What that needs of its plan is then run first, and never again.
 
 pub(crate) mod instruction;
 mod metadata;
