@@ -298,12 +298,7 @@ impl Engine {
         let config = &image.config;
         let dir = |dir: &str| if dir.is_empty() { "/".to_owned() } else { dir.to_owned() };
         Ok(sandbox::Request {
-            rootfs: if draft.lower().is_empty() {
-                sandbox::Rootfs::Directory(draft.upper().to_owned())
-            } else {
-                let (upper, work) = (draft.upper().to_owned(), draft.work().to_owned());
-                sandbox::Rootfs::Overlay { lower: draft.lower().to_vec(), upper, work }
-            },
+            rootfs: draft.rootfs()?,
             argv: command(request, config)?,
             env: environment(request, config, &hostname),
             cwd: dir(request.workdir.as_deref().unwrap_or(&config.config.working_dir)),
@@ -340,12 +335,7 @@ impl Engine {
             return Ok(memory);
         };
         let scratch = self.store.draft(None)?;
-        let mount = sandbox::Mount::Overlay {
-            lower: mounted.path().join(place.path),
-            upper: scratch.upper().to_owned(),
-            work: scratch.work().to_owned(),
-            target: target.to_owned(),
-        };
+        let mount = scratch.writable(mounted.path().join(place.path), target.to_owned())?;
         held.push(Box::new(scratch));
         held.push(Box::new(mounted));
         Ok(mount)

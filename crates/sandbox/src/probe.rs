@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::emulation::{self, Emulation, Support};
-use crate::overlay::{self, Layers};
+use crate::overlay;
 use crate::userns::{Entered, Mapping};
 use crate::{Error, seccomp};
 
@@ -99,27 +99,13 @@ fn ids(mapping: Mapping) -> Finding {
 
 fn overlay_finding(scratch: &Path) -> Finding {
     let dir = scratch.join(format!("probe-{}", std::process::id()));
-    let tried = try_overlay(&dir);
+    let tried = overlay::works_in(&dir);
     let _ = fs::remove_dir_all(&dir); // overlayfs leaves a folder of its own in `work`, which this takes too
     let result = match tried {
         Ok(()) => Ok(format!("mounted, on {}", scratch.display())),
         Err(e) => Err((format!("{e} (on {})", scratch.display()), None)),
     };
     finding("overlayfs", true, result)
-}
-
-fn try_overlay(dir: &Path) -> Result<(), Error> {
-    let path = |name: &str| dir.join(name);
-    for name in ["lower", "upper", "work", "merged"] {
-        fs::create_dir_all(path(name)).map_err(Error::io(path(name)))?;
-    }
-    fs::write(path("lower/file"), "x").map_err(Error::io(path("lower/file")))?;
-    let (upper, work) = (path("upper"), path("work"));
-    let layers = Layers { lower: &[path("lower")], upper: Some((&upper, &work)) };
-    let mounted = overlay::mount(&layers, &path("merged"))?;
-    // Removing makes a whiteout, which is what a file system may refuse.
-    let file = mounted.path().join("file");
-    fs::remove_file(&file).map_err(Error::io(file))
 }
 
 fn binfmt() -> Finding {

@@ -1,21 +1,12 @@
 //! One layer's files on top of other layers: what merges and differences of file systems are made of.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::fs::{self, Metadata};
-use std::io;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags, lgetxattr, llistxattr, lsetxattr, utimensat};
-use rustix::io::Errno;
-
+use crate::copy::{Marks, dress};
 use crate::error::At as _;
 use crate::{Error, Result, Snapshot, SnapshotId, Store};
-
-/// More than any attribute has.
-const MAX_ATTRIBUTE: usize = 64 * 1024;
 
 impl Store {
     /// Lays the files of a snapshot (its own, not those below it) on `parent`, with the marks of what it removed. Nothing is copied:
@@ -56,47 +47,19 @@ fn link_tree(from: &Path, to: &Path) -> Result<()> {
     }
     // Last, for every file that comes into a folder changes its time.
     for (folder, meta) in folders {
-        dress(&from.join(&folder), &to.join(&folder), &meta).at(to)?;
-    }
-    Ok(())
-}
-
-fn dress(from: &Path, to: &Path, meta: &Metadata) -> io::Result<()> {
-    chown(to, Some(meta.uid()), Some(meta.gid()))?;
-    fs::set_permissions(to, fs::Permissions::from_mode(meta.mode() & 0o7777))?;
-    attributes(from, to)?;
-    let mtime = Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() };
-    Ok(utimensat(CWD, to, &Timestamps { last_access: mtime, last_modification: mtime }, AtFlags::empty())?)
-}
-
-/// Overlayfs's own among them: they say what a folder hides.
-fn attributes(from: &Path, to: &Path) -> std::result::Result<(), Errno> {
-    let mut names = vec![0; MAX_ATTRIBUTE];
-    let length = match llistxattr(from, names.as_mut_slice()) {
-        Ok(length) => length,
-        Err(Errno::NOTSUP) => return Ok(()),
-        Err(e) => return Err(e),
-    };
-    for name in names.get(..length).unwrap_or_default().split(|b| *b == 0).filter(|name| !name.is_empty()) {
-        let name = OsStr::from_bytes(name);
-        let mut value = vec![0; MAX_ATTRIBUTE];
-        let copied = lgetxattr(from, name, value.as_mut_slice()).and_then(|length| {
-            value.truncate(length);
-            lsetxattr(to, name, &value, XattrFlags::empty())
-        });
-        match copied {
-            // The machine's own, which only it may give.
-            Ok(()) | Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM | Errno::ACCESS) => {}
-            Err(e) => return Err(e),
-        }
+        // Overlayfs's own attributes among them: they say what a folder hides.
+        dress(&from.join(&folder), &to.join(&folder), &meta, Marks::Kept).at(to)?;
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
     use archipel_oci::Digest;
+
+    use super::*;
 
     fn made(store: &Store, name: &str, parent: Option<&SnapshotId>, fill: impl FnOnce(&Path)) -> SnapshotId {
         let id = SnapshotId::step(&Digest::of(name.as_bytes()));

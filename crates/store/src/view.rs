@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use archipel_sandbox::overlay::{self, Layers, Mounted};
 
+use crate::copy::How;
+use crate::merged::lay_over;
 use crate::work::Work;
 use crate::{Result, SnapshotId, Store};
 
-/// A tree: a plain folder, or an overlay that is unmounted when this is dropped.
+/// A tree: a plain folder, or an overlay that is unmounted when this is dropped. Whoever it is made of outlives it.
 #[derive(Debug)]
 pub struct Tree(Place);
 
@@ -66,7 +68,13 @@ impl Store {
         let target = work.folder("merged")?;
         let tree = match lower.as_slice() {
             [] => Tree::folder(target),
-            lower => Tree::mount(&Layers { lower, upper: None }, &target)?,
+            lower if self.mounts()? => Tree::mount(&Layers { lower, upper: None }, &target)?,
+            lower => {
+                for layer in lower.iter().rev() {
+                    lay_over(layer, &target, How::Link)?;
+                }
+                Tree::folder(target)
+            }
         };
         Ok(View { tree, _work: Some(work) })
     }

@@ -131,8 +131,7 @@ async fn part_mount(
 fn writable_mount(path: PathBuf, target: String, scratch: &Draft) -> Result<sandbox::Mount, Error> {
     let kind = std::fs::metadata(&path).map_err(Error::io(path.display().to_string()))?.file_type();
     if kind.is_dir() {
-        let (upper, work) = (scratch.upper().to_owned(), scratch.work().to_owned());
-        return Ok(sandbox::Mount::Overlay { lower: path, upper, work, target });
+        return Ok(scratch.writable(path, target)?);
     }
     if !kind.is_file() {
         return Err(Error::Request(format!("mount source {} is neither a folder nor a file", path.display())));

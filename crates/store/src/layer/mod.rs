@@ -36,8 +36,6 @@ pub(crate) fn is_private(attribute: &[u8]) -> bool {
     attribute.starts_with(b"trusted.") || attribute.starts_with(b"user.overlay.")
 }
 
-/// The number of the device that is a whiteout: 0:0.
-pub(crate) const WHITEOUT: u64 = 0;
 /// How a layer says that a file of that name is gone.
 pub(crate) const GONE: &[u8] = b".wh.";
 /// How a layer says that a folder holds nothing but what this layer puts there.

@@ -12,9 +12,9 @@ use rustix::fs::{OFlags, lgetxattr, llistxattr, major, minor};
 use rustix::io::Errno;
 
 use super::writer::{Header, Kind, Writer};
-use super::{GONE, OPAQUE, WHITEOUT, is_private};
-use crate::Result;
+use super::{GONE, OPAQUE, is_private};
 use crate::error::At as _;
+use crate::{Result, mark};
 
 /// The largest list of names, and value, that Linux has for extended attributes.
 const MAX_ATTRIBUTE: usize = 64 * 1024;
@@ -87,7 +87,7 @@ impl<W: Write> Walk<'_, W> {
         let meta = fs::symlink_metadata(&full).at(&full)?;
         let kind = meta.file_type();
         let mut header = self.header(path, &meta);
-        if kind.is_char_device() && meta.rdev() == WHITEOUT && self.form == Form::Layer {
+        if self.form == Form::Layer && mark::is_gone(&full, &meta) {
             let (folder, name) = super::confine::split(path);
             let gone = [GONE, name].concat();
             let path = if folder.is_empty() { gone } else { [folder, b"/", &gone].concat() };
