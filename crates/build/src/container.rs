@@ -289,6 +289,13 @@ impl Engine {
                 std::fs::create_dir_all(&volume.source).map_err(told)?;
             }
             let (source, target, read_only) = (volume.source.clone(), volume.target.clone(), volume.read_only);
+            // There it would be moved to the container and back: too much for what is not ours.
+            if !read_only && sandbox::chroot::is_chosen() && (source.is_dir() || source.is_file()) {
+                return Err(Error::Request(format!(
+                    "volume {}: nothing can be mounted here, so a container can only read a copy: end it in `:ro`",
+                    source.display()
+                )));
+            }
             mounts.push(sandbox::Mount::Bind { source, target, read_only });
         }
         for Tmpfs { target, size, mode } in request.tmpfs.clone() {

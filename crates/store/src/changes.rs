@@ -11,9 +11,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::Result;
-use crate::copy::{Copier, How, Marks, attributes, dress};
 use crate::error::At as _;
 use crate::mark;
+use archipel_sandbox::copy::{Copier, How, Marks, attributes, dress};
 
 /// What can be seen of a file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

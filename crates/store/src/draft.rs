@@ -10,7 +10,6 @@ use archipel_sandbox as sandbox;
 use archipel_sandbox::overlay::Layers;
 use rustix::fs::{AtFlags, CWD, utimensat};
 
-use crate::copy::{How, times};
 use crate::error::At as _;
 use crate::layer::Skipped;
 use crate::merged::{Merged, Spares, lay_over};
@@ -18,6 +17,7 @@ use crate::snapshot::Record;
 use crate::view::Tree;
 use crate::work::Work;
 use crate::{Error, Result, Snapshot, SnapshotId, Store, disk, mark};
+use archipel_sandbox::copy::{How, times};
 
 /// Files to write to on top of others: folders for an overlay, or a tree that stands in for it. Thrown away unless it is committed.
 #[derive(Debug)]

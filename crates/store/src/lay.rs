@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::copy::{Marks, dress};
 use crate::error::At as _;
 use crate::{Error, Result, Snapshot, SnapshotId, Store};
+use archipel_sandbox::copy::{Marks, dress};
 
 impl Store {
     /// Lays the files of a snapshot (its own, not those below it) on `parent`, with the marks of what it removed. Nothing is copied:

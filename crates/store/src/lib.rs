@@ -26,7 +26,6 @@
 
 mod cache;
 mod changes;
-mod copy;
 mod disk;
 mod draft;
 mod error;

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::changes::Record;
-use crate::copy::{Copier, How, Marks, dress};
 use crate::error::At as _;
 use crate::work::Work;
 use crate::{Result, Snapshot, SnapshotId, mark};
+use archipel_sandbox::copy::{Copier, How, Marks, dress};
 
 /// How many trees wait for a next step. Each is a whole root file system; more than two stages are seldom at work at once.
 const SPARES: usize = 2;

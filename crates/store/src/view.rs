@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use archipel_sandbox::overlay::{self, Layers, Mounted};
 
-use crate::copy::How;
 use crate::merged::lay_over;
 use crate::work::Work;
 use crate::{Result, SnapshotId, Store};
+use archipel_sandbox::copy::How;
 
 /// A tree: a plain folder, or an overlay that is unmounted when this is dropped. Whoever it is made of outlives it.
 #[derive(Debug)]

@@ -179,7 +179,8 @@ async fn lock(exec: &Executor, op: &RunOp, names: &[String]) -> Result<BTreeMap<
         if let MountOp::Cache(cache) = mount
             && cache.sharing != Sharing::Private
         {
-            *alone.entry(name).or_default() |= cache.sharing == Sharing::Locked;
+            // In a chroot a cache is moved to the step that uses it.
+            *alone.entry(name).or_default() |= cache.sharing == Sharing::Locked || sandbox::chroot::is_chosen();
         }
     }
     let mut locks = BTreeMap::new();

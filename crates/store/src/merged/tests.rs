@@ -106,7 +106,7 @@ fn what_is_as_it_was_is_no_change() {
         // Away and back, as what a mount covers: another ctime, and nothing else.
         fs::rename(tree.join("etc/hosts"), tree.join("aside")).unwrap();
         fs::rename(tree.join("aside"), tree.join("etc/hosts")).unwrap();
-        let times = |path: &Path| crate::copy::times(&fs::metadata(path).unwrap());
+        let times = |path: &Path| archipel_sandbox::copy::times(&fs::metadata(path).unwrap());
         let model = store.snapshot(&below).unwrap().unwrap().path;
         for folder in ["", "etc"] {
             let (to, time) = (tree.join(folder), times(&model.join(folder)));
@@ -126,7 +126,7 @@ fn changes_that_hide() {
         // The same size and time, other content.
         let (file, meta) = (tree.join("etc/passwd"), fs::metadata(tree.join("etc/passwd")).unwrap());
         fs::write(&file, "ROOT").unwrap();
-        let times = crate::copy::times(&meta);
+        let times = archipel_sandbox::copy::times(&meta);
         rustix::fs::utimensat(rustix::fs::CWD, &file, &times, rustix::fs::AtFlags::empty()).unwrap();
         lsetxattr(tree.join("etc/hosts"), "user.note", b"x", XattrFlags::empty()).unwrap();
     });

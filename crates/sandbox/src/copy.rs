@@ -1,4 +1,4 @@
-//! Files once more, with all that a layer keeps of them.
+//! Files once more, with all that a layer keeps of them: what there is where nothing can be mounted.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -14,14 +14,18 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::layer::is_private;
-
 /// More than any attribute has.
 const MAX_ATTRIBUTE: usize = 64 * 1024;
 
+/// Linux's own notes on an overlay. They are the machine's and never a layer's.
+#[must_use]
+pub fn is_private(attribute: &[u8]) -> bool {
+    attribute.starts_with(b"trusted.") || attribute.starts_with(b"user.overlay.")
+}
+
 /// How files come to be there once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum How {
+pub enum How {
     /// By another name for the same file: for what nobody writes to.
     Link,
     /// With blocks of their own, as soon as one is written to where the file system can do that, else from the start.
@@ -29,19 +33,22 @@ pub(crate) enum How {
 }
 
 /// Makes files of one tree again in another.
-pub(crate) struct Copier {
+#[derive(Debug)]
+pub struct Copier {
     how: How,
     /// Where the files with several names were put first.
     first: HashMap<(u64, u64), PathBuf>,
 }
 
 impl Copier {
-    pub(crate) fn new(how: How) -> Self {
+    /// Has seen no file yet.
+    #[must_use]
+    pub fn new(how: How) -> Self {
         Self { how, first: HashMap::new() }
     }
 
     /// Makes one file, which is no folder, where nothing is. Sockets are left out: nobody listens to a copy.
-    pub(crate) fn file(&mut self, from: &Path, to: &Path, meta: &Metadata) -> io::Result<()> {
+    pub fn file(&mut self, from: &Path, to: &Path, meta: &Metadata) -> io::Result<()> {
         if self.how == How::Link {
             match fs::hard_link(from, to) {
                 // Another file system, or as many names as a file may have.
@@ -74,6 +81,31 @@ impl Copier {
         }
         dress(from, to, meta, Marks::Left)
     }
+
+    /// Makes a folder, which is not there, with all that is in it.
+    pub fn tree(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut folders = vec![PathBuf::new()];
+        fs::create_dir(to)?;
+        let mut looked_at = 0;
+        while let Some(folder) = folders.get(looked_at).cloned() {
+            looked_at += 1;
+            for entry in fs::read_dir(from.join(&folder))? {
+                let entry = entry?;
+                let (path, meta) = (folder.join(entry.file_name()), entry.metadata()?);
+                if meta.is_dir() {
+                    fs::create_dir(to.join(&path))?;
+                    folders.push(path);
+                } else {
+                    self.file(&entry.path(), &to.join(path), &meta)?;
+                }
+            }
+        }
+        // Last, for every file that comes into a folder changes its time.
+        for folder in folders {
+            dress(&from.join(&folder), &to.join(&folder), &fs::metadata(from.join(&folder))?, Marks::Left)?;
+        }
+        Ok(())
+    }
 }
 
 fn errno(error: &io::Error) -> Errno {
@@ -82,7 +114,7 @@ fn errno(error: &io::Error) -> Errno {
 
 /// What becomes of overlayfs's own attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Marks {
+pub enum Marks {
     /// They are copied too.
     Kept,
     /// They are not.
@@ -90,7 +122,7 @@ pub(crate) enum Marks {
 }
 
 /// Gives a file or folder the owner, mode, attributes and times of another: in this order, for each undoes what comes after it.
-pub(crate) fn dress(from: &Path, to: &Path, meta: &Metadata, marks: Marks) -> io::Result<()> {
+pub fn dress(from: &Path, to: &Path, meta: &Metadata, marks: Marks) -> io::Result<()> {
     chown(to, Some(meta.uid()), Some(meta.gid()))?;
     fs::set_permissions(to, fs::Permissions::from_mode(meta.mode() & 0o7777))?;
     let wanted = attributes(from, marks)?;
@@ -112,13 +144,13 @@ fn unless_refused(result: rustix::io::Result<()>) -> io::Result<()> {
 }
 
 /// A file's time, for what has no other.
-pub(crate) fn times(meta: &Metadata) -> Timestamps {
+pub fn times(meta: &Metadata) -> Timestamps {
     let mtime = Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() };
     Timestamps { last_access: mtime, last_modification: mtime }
 }
 
 /// The extended attributes of a file, by name.
-pub(crate) fn attributes(path: &Path, marks: Marks) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+pub fn attributes(path: &Path, marks: Marks) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     // Most files have none: ask with a small buffer first.
     let mut names = vec![0; 256];
     let length = loop {
