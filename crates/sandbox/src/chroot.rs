@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 use rustix::mount::{FsOpenFlags, fsopen};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, set_child_subreaper, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, set_child_subreaper, wait};
 use rustix::termios::isatty;
 use rustix::thread::{CapabilitySet, capabilities as held};
 
@@ -102,7 +102,7 @@ fn fork_and_wait(request: &Request, root: &Path, report: &fs::File) -> Result<Re
             drop(theirs);
             write_report(report, &Report::Started(pid));
             loop {
-                while let Ok(Some((ended, status))) = waitpid(None, WaitOptions::NOHANG) {
+                while let Ok(Some((ended, status))) = wait(WaitOptions::NOHANG) {
                     if ended.as_raw_pid() == pid {
                         return Ok(Report::of(status));
                     }
@@ -138,12 +138,12 @@ fn command(request: &Request, root: &Path, stage: &UnixStream) -> Report {
 
 /// Kills what the command has left behind, and waits until it is gone: a folder that somebody writes to is no layer.
 fn kill_all() {
-    while !matches!(waitpid(None, WaitOptions::NOHANG), Err(Errno::CHILD)) {
+    while !matches!(wait(WaitOptions::NOHANG), Err(Errno::CHILD)) {
         for pid in descendants() {
             let _ = kill_process(pid, Signal::KILL); // it may be over already
         }
         // Of those that were killed one ends; what it leaves is a child of ours then.
-        let _: Result<Option<(Pid, WaitStatus)>, Errno> = waitpid(None, WaitOptions::empty());
+        let _: Result<Option<(Pid, WaitStatus)>, Errno> = wait(WaitOptions::empty());
     }
 }
 
