@@ -30,6 +30,7 @@ mod request;
 mod rootfs;
 mod run;
 mod seccomp;
+mod smallest;
 pub mod stage;
 mod terminal;
 pub mod user;
