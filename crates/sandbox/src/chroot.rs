@@ -7,11 +7,13 @@
 //! by surprise: it is asked to end, by SIGTERM, and that is what its parent's death sends it.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
+use std::os::fd::FromRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::mount::{FsOpenFlags, fsopen};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, set_child_subreaper, wait};
@@ -21,7 +23,8 @@ use rustix::thread::{CapabilitySet, capabilities as held};
 use crate::cover::Covers;
 use crate::request::{Network, Request, Rootfs};
 use crate::stage::{Report, die_with_parent, has_ended, own_session, write_report};
-use crate::{Error, etc, exec};
+use crate::window::{self, Window};
+use crate::{Error, etc, exec, terminal};
 
 /// What root must be able to do, with the names that people know.
 const NEEDED: &[(CapabilitySet, &str)] = &[
@@ -101,13 +104,15 @@ fn fork_and_wait(request: &Request, root: &Path, report: &fs::File) -> Result<Re
         pid => {
             drop(theirs);
             write_report(report, &Report::Started(pid));
+            let window = terminal::receive(&ours).map(|listener| Window::new(listener, root));
+            let signals = signals()?;
             loop {
                 while let Ok(Some((ended, status))) = wait(WaitOptions::NOHANG) {
                     if ended.as_raw_pid() == pid {
                         return Ok(Report::of(status));
                     }
                 }
-                if next_signal()? == libc::SIGTERM {
+                if next(&signals, window.as_ref())? == Some(libc::SIGTERM) {
                     return Ok(Report::Signalled(libc::SIGKILL));
                 }
             }
@@ -127,10 +132,15 @@ fn command(request: &Request, root: &Path, stage: &UnixStream) -> Report {
         entered.map_err(|e| Error::Stage(format!("enter the root: {e}")))?;
         let user = etc::become_step(request)?;
         // The change of ids has undone it.
-        die_with_parent(Signal::KILL).map(|()| user)
+        die_with_parent(Signal::KILL)?;
+        if has_ended(stage) {
+            return Err(Error::Stage("the process that asked for this is gone".into()));
+        }
+        let opened = if user.uid == 0 { window::open(stage) } else { window::leave_closed(stage) };
+        opened.map_err(Error::io("a socket"))?;
+        Ok(user)
     };
     match set_up() {
-        Ok(_) if has_ended(stage) => Report::Failed("the process that asked for this is gone".into()),
         Ok(user) => exec::execute(request, &user),
         Err(e) => Report::Failed(e.to_string()),
     }
@@ -177,13 +187,40 @@ pub(crate) fn hold_signals(how: libc::c_int) -> Result<(), Error> {
     if result == 0 { Ok(()) } else { Err(Error::Stage(format!("signals: {}", io::Error::last_os_error()))) }
 }
 
-fn next_signal() -> Result<libc::c_int, Error> {
+/// The signals that are held, as they come.
+fn signals() -> Result<fs::File, Error> {
     let set = awaited();
-    let mut signal = 0;
-    // SAFETY: both live on this stack until the call returns.
-    #[expect(unsafe_code, reason = "sigwait(3) has no safe wrapper")]
-    let error = unsafe { libc::sigwait(&raw const set, &raw mut signal) };
-    if error == 0 { Ok(signal) } else { Err(Error::Stage(format!("signals: {}", io::Error::from_raw_os_error(error)))) }
+    // SAFETY: the set is whole, and what comes back is a descriptor that is nobody else's.
+    #[expect(unsafe_code, reason = "signalfd(2) has no safe wrapper")]
+    let file = unsafe {
+        match libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC) {
+            -1 => Err(io::Error::last_os_error()),
+            fd => Ok(fs::File::from_raw_fd(fd)),
+        }
+    };
+    file.map_err(Error::io("signals"))
+}
+
+/// Waits for the next signal; what the step asks meanwhile is answered.
+fn next(mut signals: &fs::File, window: Option<&Window>) -> Result<Option<libc::c_int>, Error> {
+    let mut waiting = vec![PollFd::new(signals, PollFlags::IN)];
+    waiting.extend(window.map(|window| PollFd::new(window.listener(), PollFlags::IN)));
+    match poll(&mut waiting, None) {
+        Ok(_) => {}
+        Err(Errno::INTR) => return Ok(None),
+        Err(e) => return Err(Error::Stage(format!("wait: {e}"))),
+    }
+    let ready = |n: usize| waiting.get(n).is_some_and(|fd| fd.revents().contains(PollFlags::IN));
+    if let Some(window) = window.filter(|_| ready(1)) {
+        window.answer();
+    }
+    if !ready(0) {
+        return Ok(None);
+    }
+    let mut told = [0; size_of::<libc::signalfd_siginfo>()];
+    signals.read_exact(&mut told).map_err(Error::io("signals"))?;
+    // The number is what it begins with.
+    Ok(told.first_chunk::<4>().map(|bytes| i32::from_ne_bytes(*bytes)))
 }
 
 fn awaited() -> libc::sigset_t {

@@ -17,12 +17,29 @@ use rustix::io::Errno;
 use crate::Error;
 use crate::copy::{Copier, How};
 use crate::inside::{Inside, Kind};
-use crate::kernel::DEVICES;
+use crate::kernel::{DEVICE_LINKS, DEVICES};
 use crate::request::{Mount, Request, Role};
 use crate::rootfs::{KERNELS, all_mounts, targets, times};
 
 /// What of `/proc` is the same for every process, and often asked for.
 const MACHINE: &[&str] = &["cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "uptime", "version"];
+/// And what is there for each process, so that who asks before opening it finds it. It is [`crate::window`] that opens; where that
+/// is closed nobody may.
+const OWN: &[&str] = &[
+    "cgroup",
+    "cmdline",
+    "environ",
+    "exe",
+    "fd/0",
+    "fd/1",
+    "fd/2",
+    "limits",
+    "maps",
+    "mountinfo",
+    "mounts",
+    "stat",
+    "status",
+];
 
 /// Everything that was put into a tree.
 pub(crate) struct Covers {
@@ -204,6 +221,11 @@ fn kernel(which: &Path, place: &Path) -> io::Result<()> {
                     fs::write(place.join(name), text)?;
                 }
             }
+            fs::create_dir_all(place.join("self/fd"))?;
+            for name in OWN {
+                fs::OpenOptions::new().write(true).create_new(true).mode(0o0).open(place.join("self").join(name))?;
+            }
+            std::os::unix::fs::symlink("self/mounts", place.join("mounts"))?;
         }
         Some("dev") => {
             for name in DEVICES {
@@ -220,6 +242,9 @@ fn kernel(which: &Path, place: &Path) -> io::Result<()> {
                 }
             }
             folder(&place.join("shm"), 0o1777)?;
+            for (name, target) in DEVICE_LINKS.iter().filter(|(_, target)| target.starts_with("/proc")) {
+                std::os::unix::fs::symlink(target, place.join(name))?;
+            }
         }
         _ => {}
     }

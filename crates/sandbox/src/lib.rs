@@ -35,6 +35,7 @@ pub mod stage;
 mod terminal;
 pub mod user;
 pub mod userns;
+mod window;
 
 pub use error::Error;
 pub use request::{Mount, Network, Request, Role, Rootfs};
