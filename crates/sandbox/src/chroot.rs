@@ -1,6 +1,6 @@
 //! Isolation for root in a container that may neither unshare nor mount, as CI systems give it: the step's process has the tree as its
-//! root, fewer capabilities, and nothing else of its own. It sees the container's network, processes and host name, and there is no
-//! `/proc` in it: only the kernel could put one there.
+//! root, fewer capabilities, and nothing else of its own. It sees the container's network, processes and host name; only the kernel
+//! could put a `/proc` there, so the stage answers in its stead ([`Window`]).
 //!
 //! There is one stage and one fork here: the stage outlives the command, kills whatever it left behind (every orphan below a
 //! "subreaper" becomes its child), and takes away what the request's mounts put into the tree ([`Covers`]). So it must not be killed

@@ -63,7 +63,7 @@ impl Probe {
         match entered {
             Ok(Entered { refused: Some(_), .. }) => {
                 rung = Rung::Chroot;
-                findings.extend([no_proc(), devices(scratch)]);
+                findings.extend([proc(), devices(scratch)]);
                 architectures = emulators(qemu, &mut findings);
             }
             Ok(entered) => {
@@ -103,9 +103,9 @@ fn namespaces(entered: &Result<Entered, Error>) -> Finding {
     }
 }
 
-fn no_proc() -> Finding {
-    let detail = "steps have none, for it cannot be mounted: programs that look for themselves in it fail (Go's wants GOROOT set), and so \
-                  do /dev/fd, /dev/stdout and /dev/stderr";
+fn proc() -> Finding {
+    let detail = "not mounted: what a step of root opens in it, or in /dev/fd, is this container's (Linux 5.14); a list of processes is not \
+                  there, and steps of other users have none of it";
     finding("/proc", false, Err((detail.into(), None)))
 }
 

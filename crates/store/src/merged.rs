@@ -1,6 +1,6 @@
 //! Layers as one plain folder: what stands in for an overlay on machines that mount none.
 //!
-//! To be read, files are links to those of the snapshots. To be written to, they are copies (which share blocks where the file system
+//! To be read, files are links to those of the snapshots, if no tree of theirs is there. To be written to, they are copies (which share blocks where the file system
 //! can), with a record of what they are like, from which the layer is made in the end. Making such a tree is the price of every step;
 //! so the tree that a step has worked in is kept, for it is what the next step of the stage begins with.
 
@@ -57,6 +57,13 @@ impl Spares {
         });
         let (place, lacking) = found?;
         Some((spares.remove(place).1, lacking))
+    }
+
+    /// The tree of a snapshot, if it waits here. Nobody else has it until it is kept again.
+    pub(crate) fn lend(&self, id: &SnapshotId) -> Option<Merged> {
+        let mut spares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = spares.iter().position(|(known, _)| known == id)?;
+        Some(spares.remove(place).1)
     }
 
     /// Keeps a tree that is exactly as a snapshot.

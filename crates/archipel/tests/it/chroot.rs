@@ -136,13 +136,27 @@ fn needs_userns_nothing_of_a_step_survives() {
 }
 
 #[test]
+fn needs_userns_a_step_of_root_sees_itself_in_proc() {
+    requires!(userns);
+    let registry = OwnRegistry::start();
+    let archipel = with_busybox(registry.address());
+    let dockerfile = "FROM busybox\nRUN readlink /proc/self/exe && head -n1 /proc/self/status && echo to stderr > /dev/stderr && \
+                      echo piped | cat /dev/stdin && grep -c . /proc/self/mounts > /mounts && ! cat /proc/1/environ\n\
+                      USER 5\nRUN ! cat /proc/self/status\n";
+    archipel.home.context("c", [("Dockerfile", dockerfile)]);
+    let told = ok(&archipel, "archipel build --progress plain c");
+    for line in ["/bin/busybox", "head", "to stderr", "piped"] {
+        assert!(told.lines().any(|told| told.trim_end().ends_with(line)), "{line} in {told}");
+    }
+}
+
+#[test]
 fn needs_userns_what_such_a_container_does_not_give() {
     requires!(userns);
     let registry = OwnRegistry::start();
     let archipel = with_busybox(registry.address());
     let told = ok(&archipel, "archipel doctor");
-    for word in ["run as this container's root in a chroot", "/proc: steps have none", "This machine can build and run"]
-    {
+    for word in ["run as this container's root in a chroot", "/proc: not mounted", "This machine can build and run"] {
         assert!(told.contains(word), "{told}");
     }
     archipel.home.context("c", [("Dockerfile", "FROM busybox\nRUN --network=none true\n")]);

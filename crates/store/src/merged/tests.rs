@@ -162,6 +162,14 @@ fn a_step_begins_with_the_tree_of_the_last() {
         fs::write(tree.join("second"), "2").unwrap();
     });
     assert_eq!(names(&store, &two, Form::Layer), ["second"]);
+    // It can be read meanwhile, and is there again afterwards.
+    let view = store.view(Some(&two)).unwrap();
+    assert_eq!(fs::metadata(view.path().join("etc/passwd")).unwrap().ino(), inode);
+    let another = store.view(Some(&two)).unwrap();
+    assert_eq!(fs::read_to_string(another.path().join("second")).unwrap(), "2");
+    assert_ne!(another.path(), view.path());
+    drop((view, another));
+    assert_eq!(fs::metadata(store.view(Some(&two)).unwrap().path().join("etc/passwd")).unwrap().ino(), inode);
     // A sibling has a tree of its own: what the other wrote is not in it.
     let _ = make(&store, "three", Some(&one), |tree| {
         assert!(!tree.join("second").exists());
