@@ -141,7 +141,7 @@ fn needs_userns_a_step_of_root_sees_itself_in_proc() {
     let registry = OwnRegistry::start();
     let archipel = with_busybox(registry.address());
     let dockerfile = "FROM busybox\nRUN readlink /proc/self/exe && head -n1 /proc/self/status && echo to stderr > /dev/stderr && \
-                      echo piped | cat /dev/stdin && grep -c . /proc/self/mounts > /mounts && ! cat /proc/1/environ\n\
+                      echo piped | cat /dev/stdin && test -e /proc/self/mounts && ! cat /proc/1/environ\n\
                       USER 5\nRUN ! cat /proc/self/status\n";
     archipel.home.context("c", [("Dockerfile", dockerfile)]);
     let told = ok(&archipel, "archipel build --progress plain c");
