@@ -61,6 +61,11 @@ impl Environment {
         }
     }
 
+    /// The person's own folder, where it is known.
+    pub(crate) fn home_dir(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+
     /// Where blobs, snapshots and the cache are. A job of a pipeline finds its store by our own variable, for the others are its own.
     pub(crate) fn store_dir(&self) -> Result<PathBuf, Error> {
         match (&self.store, &self.data_home) {

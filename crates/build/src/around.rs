@@ -1,6 +1,6 @@
 //! What a plan is made and run with.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::cancel::Cancel;
@@ -21,6 +21,8 @@ pub(crate) struct Around {
     pub(crate) frontend: Option<Frontend>,
     pub(crate) sink: Sink,
     pub(crate) steps: Steps,
+    /// The caches that a step of `--no-cache` has begun anew. The steps of one build share them from then on.
+    pub(crate) fresh_caches: Arc<tokio::sync::Mutex<HashSet<String>>>,
 }
 
 /// Nodes that have run already, with their numbers: a frontend may ask for files before it has said all.
@@ -30,6 +32,17 @@ pub(crate) type Made = BTreeMap<NodeId, (StepId, Output)>;
 const UNTOLD: StepId = StepId(0);
 
 impl Around {
+    pub(crate) fn new(
+        request: Request,
+        loaded: Loaded,
+        frontend: Option<Frontend>,
+        sink: &Sink,
+        steps: &Steps,
+    ) -> Self {
+        let (request, loaded, sink, steps) = (Arc::new(request), Arc::new(loaded), sink.clone(), steps.clone());
+        Self { request, loaded, frontend, sink, steps, fresh_caches: Arc::default() }
+    }
+
     /// Makes what runs a plan's `wanted` nodes, and tells of those that have not run, so that a renderer knows how many there are.
     pub(crate) fn executor(
         &self,
@@ -62,7 +75,7 @@ impl Around {
             now: epoch.map_or_else(now, |epoch| epoch.0),
             epoch,
             inline: tokio::sync::OnceCell::new(),
-            fresh_caches: tokio::sync::Mutex::default(),
+            fresh_caches: self.fresh_caches.clone(),
             lost_caches: Mutex::default(),
             request: self.request.clone(),
         })
@@ -78,11 +91,16 @@ impl Around {
 }
 
 impl Executor {
-    /// Runs those of the wanted nodes that have not run. The engine's switch stops them.
+    /// Runs those of the wanted nodes that have not run. The engine's switch stops them, and so does who no longer waits: a frontend may
+    /// take a call back, or die over it.
     pub(crate) async fn run_all(self: &Arc<Self>, wanted: &BTreeSet<usize>) -> Result<(), Error> {
         let (outer, cancel) = (self.engine.cancel.clone(), self.cancel.clone());
+        let (_waits, given_up) = tokio::sync::oneshot::channel::<()>();
         let watch = tokio::spawn(async move {
-            outer.cancelled().await;
+            tokio::select! {
+                () = outer.cancelled() => {}
+                _ = given_up => {}
+            }
             cancel.cancel();
         });
         let ran = self.schedule(wanted).await;

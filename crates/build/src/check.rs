@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use archipel_dockerfile::{
-    self as dockerfile, CheckOptions, Checked, Diagnostic, Finding, Globals, LineIndex, Outline, Parsed, Phase,
-    Severity, Stage, Subject,
+    self as dockerfile, CheckOptions, Checked, Diagnostic, Finding, From, Globals, LineIndex, Outline, Parsed, Phase,
+    Severity, Span, Stage, Subject,
 };
 use archipel_oci::{ImageConfig, Platform, Reference};
 use archipel_remote::ErrorKind;
@@ -34,6 +34,8 @@ pub struct Check {
 /// A Dockerfile without errors, and what an answer is about.
 #[derive(Clone, Debug)]
 pub struct Answer<T> {
+    /// What the rules say on the way to it, each on one line.
+    pub warnings: Vec<String>,
     /// The Dockerfile's text, which spans point into.
     pub text: String,
     /// The answer.
@@ -97,12 +99,9 @@ impl Engine {
     /// If there is no Dockerfile to read, or it is wrong.
     pub async fn outline(&self, request: &Request) -> Result<Answer<Outline>, Error> {
         let (loaded, dockerfile) = self.correct(request).await?;
-        let outline = match self.look(request, &dockerfile).await {
-            Ok(around) => dockerfile::outline(&around.subject(&dockerfile)),
-            Err(wrong) => Err(wrong),
-        };
-        match outline {
-            Ok(value) => Ok(Answer { text: loaded.text, value }),
+        let around = self.look(request, &dockerfile).await;
+        match around.and_then(|around| outlined(&around, request, &dockerfile, &loaded)) {
+            Ok((value, warnings)) => Ok(Answer { warnings, text: loaded.text, value }),
             Err(wrong) => Err(error(loaded, vec![wrong])),
         }
     }
@@ -113,7 +112,7 @@ impl Engine {
     /// If there is no Dockerfile to read, or it is wrong.
     pub async fn stages(&self, request: &Request) -> Result<Answer<Vec<Stage>>, Error> {
         let (loaded, dockerfile) = self.correct(request).await?;
-        Ok(Answer { text: loaded.text, value: dockerfile.stages })
+        Ok(Answer { warnings: Vec::new(), text: loaded.text, value: dockerfile.stages })
     }
 
     async fn correct(&self, request: &Request) -> Result<(Loaded, dockerfile::Dockerfile), Error> {
@@ -134,8 +133,8 @@ impl Engine {
         Ok(around)
     }
 
-    /// The configs of the images that stages start from, as far as they can be had: what cannot be asked for is left out, for a
-    /// check should not need a network.
+    /// The configs of the images that stages start from, and whether there are those that they take files from, as far as that can be
+    /// had: what cannot be asked for is left out, for a check should not need a network.
     async fn bases(
         &self,
         request: &Request,
@@ -143,18 +142,15 @@ impl Engine {
         target: &Platform,
         around: &mut Around,
     ) {
-        for stage in &dockerfile.stages {
-            let Some(reference) = base(request, dockerfile, &around.globals, stage) else { continue };
-            let platform = stage.platform.as_ref().and_then(|word| around.globals.expand(word).ok());
-            let platform = platform.and_then(|(text, _)| text.parse::<Platform>().ok()).map(Platform::normalized);
+        let images = dockerfile.stages.iter().flat_map(|stage| images(request, dockerfile, &around.globals, stage));
+        for Image { stage, base, name, reference, platform, span } in images.collect::<Vec<_>>() {
             match self.base_image(&reference, platform.as_ref().unwrap_or(target), request.pull).await {
-                Ok(image) => drop(around.bases.insert(stage.index, image.config.clone())),
+                Ok(image) if base => drop(around.bases.insert(stage, image.config.clone())),
+                Ok(_) => {}
                 Err(error) if is_absent(&error) => {
-                    let (name, _) = around.globals.expand(&stage.base).unwrap_or_default();
-                    let meant =
-                        dockerfile.meant(&name).map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
+                    let meant = dockerfile::did_you_mean(dockerfile.meant(&name));
                     let message = format!("{name}: failed to resolve source metadata for {reference}: {error}{meant}");
-                    around.absent.push((stage.index, Diagnostic::error("no-image", message, stage.span.clone())));
+                    around.absent.push((stage, Diagnostic::error("no-image", message, span)));
                 }
                 Err(error) => {
                     tracing::debug!(%reference, %error, "a base image is not looked at");
@@ -166,6 +162,25 @@ impl Engine {
             }
         }
     }
+}
+
+/// What the target takes, and what the rules say of it and of the stages that it needs: docker tells of that here too.
+fn outlined(
+    around: &Around,
+    request: &Request,
+    dockerfile: &dockerfile::Dockerfile,
+    loaded: &Loaded,
+) -> Result<(Outline, Vec<String>), Diagnostic> {
+    let target = around.target.or(dockerfile.stages.len().checked_sub(1));
+    let subject = Subject { target, ignore: loaded.tree.ignore.as_deref(), ..around.subject(dockerfile) };
+    let outline = dockerfile::outline(&subject)?;
+    let options = CheckOptions::new(dockerfile, &request.build_args)?;
+    let findings = dockerfile::check(&subject, &options).findings;
+    if let Some(violation) = options.violation(&findings) {
+        return Err(violation);
+    }
+    let lines = LineIndex::new(&loaded.text);
+    Ok((outline, findings.iter().map(|finding| finding.summary(&lines)).collect()))
 }
 
 /// What an examination needs to know besides the Dockerfile.
@@ -223,6 +238,48 @@ fn located(dockerfile: &dockerfile::Dockerfile, errors: Vec<Diagnostic>) -> Vec<
 }
 
 /// The image that a stage starts from. `None`: another stage, nothing, or files.
+/// An image that a stage needs.
+struct Image {
+    stage: usize,
+    /// It starts from it, and does not only take files from it.
+    base: bool,
+    /// As it is written.
+    name: String,
+    reference: Reference,
+    /// What is said of it.
+    platform: Option<Platform>,
+    /// The instruction.
+    span: Span,
+}
+
+/// The images that a stage needs. What is wrong with an instruction is told by others.
+fn images(request: &Request, dockerfile: &dockerfile::Dockerfile, globals: &Globals, stage: &Stage) -> Vec<Image> {
+    let said = stage.platform.as_ref().and_then(|word| globals.expand(word).ok());
+    let platform = said.and_then(|(text, _)| text.parse::<Platform>().ok()).map(Platform::normalized);
+    let mut found: Vec<Image> = Vec::new();
+    if let Some(reference) = base(request, dockerfile, globals, stage) {
+        let (name, _) = globals.expand(&stage.base).unwrap_or_default();
+        found.push(Image { stage: stage.index, base: true, name, reference, platform, span: stage.span.clone() });
+    }
+    for instruction in &stage.instructions {
+        for from in dockerfile.sources(stage.index, instruction).unwrap_or_default() {
+            let From::Other(name) = from else { continue };
+            let reference = match request.named_context(&name) {
+                Some((_, Context::Image(reference))) => Some(reference),
+                Some(_) => None,
+                None => name.parse().ok().filter(|_| name != "scratch"),
+            };
+            let Some(reference) = reference.filter(|r| !found.iter().any(|known| !known.base && known.reference == *r))
+            else {
+                continue;
+            };
+            let (stage, span) = (stage.index, instruction.span.clone());
+            found.push(Image { stage, base: false, name, reference, platform: None, span });
+        }
+    }
+    found
+}
+
 fn base(request: &Request, dockerfile: &dockerfile::Dockerfile, globals: &Globals, stage: &Stage) -> Option<Reference> {
     let (base, _) = globals.expand(&stage.base).ok()?;
     let named = |name: &str| {

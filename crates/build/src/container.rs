@@ -158,9 +158,8 @@ impl Engine {
         mut signals: UnboundedReceiver<i32>,
         sink: &Sink,
     ) -> Result<sandbox::Exit, Error> {
-        let steps = Steps::default();
         let prepared = tokio::select! {
-            prepared = self.prepare(request, sink, &steps) => prepared?,
+            prepared = self.prepare(request, sink) => prepared?,
             Some(_) = signals.recv() => return Err(Error::Interrupted),
             () = self.cancel.cancelled() => return Err(Error::Interrupted),
         };
@@ -201,9 +200,10 @@ impl Engine {
         &self,
         request: &RunRequest,
         sink: &Sink,
-        steps: &Steps,
     ) -> Result<(BaseImage, Option<SnapshotId>), Error> {
-        let image = self.image_to_run(request, sink).await?;
+        // Fetching and unpacking are steps of one list.
+        let steps = &Steps::default();
+        let image = self.image_to_run(request, sink, steps).await?;
         let platform = &image.platform;
         let host = Platform::host();
         if request.platform.is_none() && host.same_architecture_distance(platform).is_none() {
@@ -227,22 +227,28 @@ impl Engine {
         Ok((image, snapshot))
     }
 
-    async fn image_to_run(&self, request: &RunRequest, sink: &Sink) -> Result<BaseImage, Error> {
+    async fn image_to_run(&self, request: &RunRequest, sink: &Sink, steps: &Steps) -> Result<BaseImage, Error> {
         let platform = request.platform.clone().unwrap_or_else(Platform::host);
-        match self.image_for(request, &platform, sink).await {
+        match self.image_for(request, &platform, sink, steps).await {
             // Without a word of the person, what there is is what is meant; that it is foreign is told.
             Err(Error::NoPlatform(missing)) if request.platform.is_none() && !missing.available.is_empty() => {
-                self.image_for(request, &missing.available[0], sink).await
+                self.image_for(request, &missing.available[0], sink, steps).await
             }
             other => other,
         }
     }
 
-    async fn image_for(&self, request: &RunRequest, platform: &Platform, sink: &Sink) -> Result<BaseImage, Error> {
+    async fn image_for(
+        &self,
+        request: &RunRequest,
+        platform: &Platform,
+        sink: &Sink,
+        steps: &Steps,
+    ) -> Result<BaseImage, Error> {
         let reference = &request.image;
         let which = Pull::Only(vec![platform.clone()]);
         if request.pull == PullPolicy::Always {
-            self.pull(reference, &which, sink).await?;
+            self.pull_among(reference, &which, sink, steps).await?;
         }
         if let Some(top) = self.local_top(reference).await? {
             match self.variant(reference, &top, platform).await {
@@ -257,7 +263,7 @@ impl Engine {
         } else if request.pull == PullPolicy::Never {
             return Err(Error::Request(format!("{} is not in the store, and may not be pulled", reference.familiar())));
         }
-        self.pull(reference, &which, sink).await?;
+        self.pull_among(reference, &which, sink, steps).await?;
         let Some(top) = self.local_top(reference).await? else {
             return Err(Error::Request(format!("{} was removed while it was pulled", reference.familiar())));
         };

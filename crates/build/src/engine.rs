@@ -1,5 +1,6 @@
 //! The facade: what a command holds to build, move and run images.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,7 @@ use crate::export::{PlatformResult, ResultLayer};
 use crate::frontend::Frontend;
 use crate::plan::{NodeId, Planner, Root, StageResult};
 use crate::steps::Steps;
-use crate::{Error, Event, How, Request, Sink, Warning, context, epoch, inline};
+use crate::{Error, Event, How, Output, Request, Sink, Warning, context, epoch, inline};
 
 /// A store, a registry client and a way to run foreign binaries. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -107,10 +108,10 @@ impl Engine {
         {
             request.build_args.push((epoch::NAME.into(), time.map(|time| time.to_string()).unwrap_or_default()));
         }
-        let (request, loaded) = (Arc::new(request), Arc::new(loaded));
-        let around = Around { request, loaded, frontend, sink: sink.clone(), steps: steps.clone() };
+        let around = Around::new(request, loaded, frontend, sink, &steps);
         let made = self.make(&around).await?;
-        let built = self.export(&around.request, made.executor.epoch, made.results, sink, &steps).await?;
+        let request = noted(&around.request, &made.annotations);
+        let built = self.export(&request, made.executor.epoch, made.results, sink, &steps).await?;
         // After the result: what somebody waits for comes first, and a cache that fails has cost nothing.
         self.export_cache(&made.executor, &made.layers, sink, &steps).await?;
         Ok(built)
@@ -138,7 +139,7 @@ impl Engine {
             let attestations = executor.attestations(&target).await?;
             results.push(PlatformResult { attestations, ..result(&executor, target, begun)? });
         }
-        Ok(Made { results, executor, layers })
+        Ok(Made { results, executor, layers, annotations: planned.annotations })
     }
 }
 
@@ -148,6 +149,29 @@ struct Made {
     results: Vec<PlatformResult>,
     /// The nodes whose layers are in the results.
     layers: BTreeSet<NodeId>,
+    annotations: Vec<(String, String)>,
+}
+
+/// The request with notes that a frontend has on every image. Those that a person gave come later, and so count.
+fn noted<'r>(request: &'r Request, annotations: &[(String, String)]) -> Cow<'r, Request> {
+    if annotations.is_empty() {
+        return Cow::Borrowed(request);
+    }
+    let mut request = request.clone();
+    if request.outputs.is_empty() {
+        request.outputs.push(Output::kept());
+    }
+    for output in &mut request.outputs {
+        let (Output::Image { options, .. } | Output::Oci { options, .. } | Output::Docker { options, .. }) = output
+        else {
+            continue;
+        };
+        // Docker's types have none.
+        if !options.docker_types {
+            options.annotations.splice(0..0, annotations.iter().cloned());
+        }
+    }
+    Cow::Owned(request)
 }
 
 /// Turns a planned stage, whose nodes have run, into what an exporter takes.

@@ -33,6 +33,9 @@ pub enum Error {
     /// What was asked for is not possible, or not built yet; the sentence names it and says what to do.
     #[error("{0}")]
     Request(String),
+    /// The program that reads the text: it says that the text is wrong, or is wrong itself.
+    #[error("the frontend {0}")]
+    Frontend(String),
     /// A context or Dockerfile that is not there or not readable.
     #[error("{what}: {source}")]
     Io {
@@ -104,10 +107,9 @@ impl Place {
     #[must_use]
     pub fn told(&self, what: &impl std::fmt::Display) -> String {
         let text = what.to_string();
-        let Some(meant) = &self.meant else { return text };
         let end = text.find('\n').unwrap_or(text.len());
         let (first, rest) = text.split_at(end);
-        format!("{first} (did you mean {meant}?){rest}")
+        format!("{first}{}{rest}", archipel_dockerfile::did_you_mean(self.meant.as_deref()))
     }
 }
 

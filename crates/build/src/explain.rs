@@ -1,8 +1,6 @@
 //! What a build would do, and why: the plan in words (`--explain`). Nothing is run, and no layer is fetched; but a frontend is, with
 //! what it must see to make a plan.
 
-use std::sync::Arc;
-
 use archipel_oci::Platform;
 
 use crate::around::Around;
@@ -39,16 +37,16 @@ impl Engine {
     /// # Errors
     /// What is wrong with the Dockerfile, or a base image that cannot be had.
     pub async fn explain(&self, request: &Request, sink: &Sink) -> Result<Vec<ExplainedStep>, Error> {
-        let loaded = Arc::new(context::load(request, self).await?);
+        let loaded = context::load(request, self).await?;
         let frontend = Frontend::of(&loaded, request)?;
-        let (sink, steps) = (sink.clone(), Steps::default());
-        let around = Around { request: Arc::new(request.clone()), loaded, frontend, sink, steps };
+        let around = Around::new(request.clone(), loaded, frontend, sink, &Steps::default());
         let planned = match &around.frontend {
             Some(frontend) => self.planned_by(frontend, &around).await?,
             None => Planner::new(self, &around)?.plan().await?,
         };
-        let plan = &planned.plan;
-        Ok(plan.nodes.iter().map(|node| step(&planned, node, request)).collect())
+        // A frontend may have asked for what its result does not need.
+        let wanted = planned.plan.nodes.iter().filter(|node| !node.platforms.is_empty());
+        Ok(wanted.map(|node| step(&planned, node, request)).collect())
     }
 }
 
@@ -61,6 +59,9 @@ fn step(planned: &Planned, node: &Node, request: &Request) -> ExplainedStep {
         Op::Files(op) => files(plan, op, &mut key),
         Op::Part(_) => key.push("what the process left there".into()),
         Op::Layer(_) => key.push("the layer".into()),
+        Op::Difference { lower, upper } => {
+            key.push(format!("{} and {}", root(plan, lower), root(plan, upper)));
+        }
         Op::Run(op) => {
             run(plan, op, &mut key, &mut unkeyed);
             key.extend(surroundings(request));

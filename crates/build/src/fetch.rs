@@ -73,7 +73,13 @@ impl Engine {
         if first == image.layers.len() {
             return Ok(Some(id));
         }
-        let name = format!("pulling {} for {}", image.reference.familiar(), image.platform);
+        let mut verb = "unpacking";
+        for layer in &image.layers[first..] {
+            if !self.has(&layer.descriptor).await? {
+                verb = "pulling";
+            }
+        }
+        let name = format!("{verb} {} for {}", image.reference.familiar(), image.platform);
         let work = Work::start(sink, steps, name, vec![image.platform.clone()]);
         let done = self.unpack_from(image, first, &chains, &work).await;
         work.finish(done)?;

@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 use archipel_oci::{ImageConfig, Platform, Reference};
 use archipel_sandbox as sandbox;
 use archipel_sandbox::emulation::Support;
-use archipel_store::Draft;
+use archipel_store::{Draft, SnapshotId};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use crate::container::environment;
 use crate::exec::blocking;
 use crate::image::BaseImage;
-use crate::steps::Steps;
 use crate::tree::View;
 use crate::{Engine, Error, PullPolicy, RunRequest, Sink};
 
@@ -60,23 +59,16 @@ impl Engine {
         pull: PullPolicy,
         sink: &Sink,
     ) -> Result<ContainerRoot, Error> {
-        self.open_root_among(image, platform, pull, sink, &Steps::default()).await
-    }
-
-    /// The same, as one of the steps of a build.
-    pub(crate) async fn open_root_among(
-        &self,
-        image: &Reference,
-        platform: Option<&Platform>,
-        pull: PullPolicy,
-        sink: &Sink,
-        steps: &Steps,
-    ) -> Result<ContainerRoot, Error> {
         let request = RunRequest { platform: platform.cloned(), pull, ..RunRequest::new(image.clone()) };
         let (image, snapshot) = tokio::select! {
-            prepared = self.prepare(&request, sink, steps) => prepared?,
+            prepared = self.prepare(&request, sink) => prepared?,
             () = self.cancel.cancelled() => return Err(Error::Interrupted),
         };
+        self.root_of(image, snapshot).await
+    }
+
+    /// Opens an image that is unpacked.
+    pub(crate) async fn root_of(&self, image: BaseImage, snapshot: Option<SnapshotId>) -> Result<ContainerRoot, Error> {
         let store = self.store.clone();
         blocking(move || {
             let mounted = store.view(snapshot.as_ref())?;

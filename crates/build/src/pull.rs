@@ -36,8 +36,18 @@ pub struct Pulled {
 impl Engine {
     /// Pulls an image: the registry is asked what the name stands for now, and what is missing is fetched.
     pub async fn pull(&self, reference: &Reference, which: &Pull, sink: &Sink) -> Result<Pulled, Error> {
-        let steps = Steps::default();
-        let work = Work::start(sink, &steps, format!("pulling {}", reference.familiar()), Vec::new());
+        self.pull_among(reference, which, sink, &Steps::default()).await
+    }
+
+    /// The same, as one of several steps.
+    pub(crate) async fn pull_among(
+        &self,
+        reference: &Reference,
+        which: &Pull,
+        sink: &Sink,
+        steps: &Steps,
+    ) -> Result<Pulled, Error> {
+        let work = Work::start(sink, steps, format!("pulling {}", reference.familiar()), Vec::new());
         let pulled = self.pull_with(reference, which, &work).await;
         work.finish(pulled)
     }

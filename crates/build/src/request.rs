@@ -261,6 +261,8 @@ pub enum Output {
     Local {
         /// The folder.
         dest: PathBuf,
+        /// `mode=delete`: what is in the folder and not in the result is removed.
+        delete: bool,
         /// `platform-split=`: a folder for each platform; as if by itself with several platforms.
         split: Option<bool>,
         /// `source-date-epoch=`: the time of all files, instead of the build's.
@@ -278,6 +280,13 @@ pub enum Output {
     },
     /// `type=cacheonly`: nothing leaves the cache.
     CacheOnly,
+}
+
+impl Output {
+    /// What is done where nothing is said: the image is kept in the store.
+    pub(crate) fn kept() -> Self {
+        Self::Image { push: false, names: Vec::new(), by_digest: false, options: ImageOptions::default() }
+    }
 }
 
 /// How an image is written.

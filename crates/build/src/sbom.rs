@@ -6,8 +6,6 @@ use std::fs;
 use std::path::Path;
 
 use archipel_oci::Reference;
-use serde::Deserialize;
-use serde_json::Value;
 
 use crate::Error;
 use crate::attestation::Attestation;
@@ -37,16 +35,6 @@ pub struct Sbom {
     pub parameters: Vec<(String, String)>,
 }
 
-/// What a generator writes (in-toto attestation framework).
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Statement {
-    predicate_type: String,
-    #[serde(default)]
-    subject: Option<Vec<Value>>,
-    predicate: Value,
-}
-
 fn list(view: &View, folder: &Path, name: &OsStr) -> Result<Attestation, Error> {
     let shown = name.to_string_lossy();
     let wrong = |reason: String| Error::Request(format!("{DESTINATION}{shown}: {reason}"));
@@ -59,12 +47,11 @@ fn list(view: &View, folder: &Path, name: &OsStr) -> Result<Attestation, Error> 
 
 /// Reads what a generator wrote to a file.
 fn parse(file: &str, bytes: &[u8]) -> Result<Attestation, String> {
-    let found: Statement = serde_json::from_slice(bytes).map_err(|e| format!("it is no in-toto statement: {e}"))?;
+    let found = Attestation::parse(file, bytes)?;
     if found.predicate_type != PREDICATE {
         return Err(format!("it is of type {}, and should be of type {PREDICATE}", found.predicate_type));
     }
-    let (predicate_type, predicate) = (found.predicate_type, found.predicate);
-    Ok(Attestation { file: file.into(), predicate_type, predicate, subjects: found.subject.unwrap_or_default() })
+    Ok(found)
 }
 
 impl Executor {

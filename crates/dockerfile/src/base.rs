@@ -4,7 +4,7 @@ use archipel_oci::{Platform, PlatformError, Reference, ReferenceError};
 
 use crate::diagnostic::Diagnostic;
 use crate::instruction::Word;
-use crate::nearest::similar;
+use crate::nearest::{did_you_mean, similar};
 use crate::scope::Globals;
 
 impl Globals {
@@ -57,8 +57,7 @@ impl Globals {
             }
         };
         let meant = found.missing.iter().find_map(|name| similar(name, self.names()));
-        let meant = meant.map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
-        Err(Diagnostic::error(code, message + &meant, word.span.clone()))
+        Err(Diagnostic::error(code, message + &did_you_mean(meant), word.span.clone()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is wrong with a text, and where.
 
-use crate::nearest::proposed;
+use crate::nearest::{did_you_mean, proposed};
 use crate::span::Span;
 
 /// How bad it is.
@@ -88,7 +88,7 @@ impl Diagnostic {
     /// are few, all of them.
     pub(crate) fn propose<'a>(mut self, word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Self {
         if let Some(near) = proposed(word, known.clone()) {
-            self.message.push_str(&format!(" (did you mean {near}?)"));
+            self.message.push_str(&did_you_mean(Some(near)));
             return self;
         }
         let known: Vec<&str> = known.into_iter().collect();

@@ -92,7 +92,8 @@ impl Flags {
                 });
                 continue;
             };
-            if let Some(first) = kept.iter().find(|k| k.name == *name && *takes != Takes::Values) {
+            let once = *takes != Takes::Values;
+            if let Some(first) = if once { kept.iter().find(|k| k.name == *name) } else { None } {
                 let message = format!("duplicate flag specified: --{name}");
                 let wrong = Diagnostic::error("duplicate-flag", message, flag.span.clone());
                 found.push(wrong.label(first.span.clone(), "it is given here first"));

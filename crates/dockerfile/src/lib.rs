@@ -32,6 +32,7 @@ mod span;
 mod stage;
 mod step;
 mod substitute;
+mod values;
 mod word;
 
 pub use arch::{OWN_ARGS, automatic_args};
@@ -47,7 +48,7 @@ pub use heredoc::Heredoc;
 pub use ignore::{IgnoreError, IgnoreFile};
 pub use instruction::*;
 pub use mount::*;
-pub use nearest::nearest;
+pub use nearest::{did_you_mean, nearest};
 pub use number::boolean;
 pub use parse::{Parsed, parse, parse_trigger};
 pub use path::clean as clean_path;

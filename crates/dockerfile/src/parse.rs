@@ -7,9 +7,9 @@ use crate::heredoc::Heredoc;
 use crate::instruction::{Instruction, Keyword, Op, Raw, description};
 use crate::json;
 use crate::line::{Line, Lines, MAX_LINE, Piece, is_comment, trim_end};
-use crate::nearest::proposed;
+use crate::nearest::{did_you_mean, proposed};
 use crate::span::{Span, Spanned};
-use crate::stage::{Dockerfile, Stage};
+use crate::stage::{Dockerfile, Stage, Unread};
 
 /// What came of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -171,16 +171,23 @@ impl Parser {
         match statement {
             Some(Statement::From(stage)) => self.stage(*stage, &line),
             Some(Statement::Instruction(instruction)) => self.place(*instruction, line),
-            None => {}
+            None => {
+                let unread = Unread {
+                    words: words(piece, escape),
+                    span: line.span.clone(),
+                    comments: comments.to_vec(),
+                    blank_inside: line.blank_inside.clone(),
+                };
+                self.parsed.dockerfile.unread.push(unread);
+            }
         }
     }
 
     fn stage(&mut self, mut stage: Stage, line: &Line) {
         let dockerfile = &mut self.parsed.dockerfile;
-        stage.index = dockerfile.stages.len();
         stage.span = line.span.clone();
         stage.blank_inside.clone_from(&line.blank_inside);
-        dockerfile.stages.push(stage);
+        dockerfile.add(stage);
     }
 
     fn place(&mut self, mut instruction: Instruction, line: Line) {
@@ -204,6 +211,13 @@ impl Parser {
 
 fn keyword(piece: Piece<'_>) -> Option<Keyword> {
     Keyword::parse(piece.split_blank().0.text())
+}
+
+/// An instruction's name, and what follows its flags.
+fn words(piece: Piece<'_>, escape: char) -> Vec<String> {
+    let (name, rest) = piece.split_blank();
+    let rest = rest.map(|rest| flags::split(rest, escape).1.split_blanks()).unwrap_or_default();
+    std::iter::once(&name).chain(&rest).map(|word| word.text().to_owned()).collect()
 }
 
 /// Whether the line's `<<` are heredocs.
@@ -262,7 +276,7 @@ fn unknown(name: Piece<'_>) -> Diagnostic {
     match proposed(&upper, Keyword::names()) {
         Some(near) => {
             let near = if text == upper { near.to_owned() } else { near.to_lowercase() };
-            Diagnostic { message: format!("{} (did you mean {near}?)", wrong.message), ..wrong }
+            Diagnostic { message: wrong.message.clone() + &did_you_mean(Some(near)), ..wrong }
         }
         None => wrong.help("if it belongs to the line before, that line must end in a continuation character"),
     }

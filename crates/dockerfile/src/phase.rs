@@ -61,6 +61,13 @@ mod tests {
             written("FROM scratch as a\nCOPY --from=a a b\nfrom a"),
             ["FromAsCasing", "ConsistentInstructionCasing"]
         );
+        // An instruction that is wrong is told of as far as it is read.
+        assert_eq!(
+            written("FROM scratch\nFROM --foo=a scratch as \\\n\nB\nFROM a as b"),
+            ["FromAsCasing", "StageNameCasing", "NoEmptyContinuation"]
+        );
+        assert_eq!(written("FROM scratch as a b c\n"), ["FromAsCasing"]);
+        assert_eq!(written("FROM scratch\nMAINTAINER\nMAINTAINER x\n"), ["MaintainerDeprecated"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::instruction::{CommandLine, Instruction, Op, Run, Word};
 use crate::redact::redacted;
 use crate::span::Span;
 use crate::stage::Dockerfile;
+use crate::values::{Named, Values};
 use crate::word::{Expansion, Lexer, Variables, WordError};
 
 /// The most that variables may bring into the words of a stage, those of the stages below it included. Each word has a limit of
@@ -21,29 +22,6 @@ const MAX_TITLE: usize = 64 << 10;
 
 /// ARGs that are for the builder and never in the environment.
 pub(crate) const NO_VARIABLES: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
-
-/// Names and values, each name once, where it first came.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Values(Vec<(String, String)>);
-
-impl Values {
-    pub(crate) fn set(&mut self, name: &str, value: &str) {
-        match self.0.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => value.clone_into(old),
-            None => self.0.push((name.to_owned(), value.to_owned())),
-        }
-    }
-
-    pub(crate) fn pairs(&self) -> &[(String, String)] {
-        &self.0
-    }
-}
-
-impl Variables for Values {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-}
 
 /// The proxy settings that need no ARG (reference: "Predefined ARGs"), in lower case; upper case is the same.
 const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
@@ -60,7 +38,9 @@ struct Shared {
     /// The ARGs that nobody needs to define.
     automatic: Values,
     values: Values,
-    build_args: Vec<(String, String)>,
+    /// The names of the ARGs there, also of those without a value.
+    declared: Named<()>,
+    build_args: Values,
 }
 
 impl Dockerfile {
@@ -75,16 +55,14 @@ impl Dockerfile {
         build_args: &[(String, String)],
     ) -> Result<Globals, Diagnostic> {
         let escape = self.directives.escape;
-        let given =
-            |name: &str| build_args.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        let mut values = Values::default();
-        for (name, value) in &automatic {
-            values.set(name, given(name).unwrap_or(value));
-        }
+        let build_args: Values = build_args.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let given = |name: &str| build_args.get(name);
+        let mut values: Values =
+            automatic.iter().map(|(name, value)| (name.as_str(), given(name).unwrap_or(value))).collect();
         if values.get(TARGET_STAGE).is_none() {
             let last = self.stages.last().and_then(|stage| stage.name.as_ref()).map(|name| name.value.to_lowercase());
             let last = last.unwrap_or_else(|| "default".into());
-            values.set(TARGET_STAGE, given(TARGET_STAGE).unwrap_or(&last));
+            values.set(TARGET_STAGE, given(TARGET_STAGE).unwrap_or(&last).to_owned());
         }
         let automatic = values.clone();
         let mut grown = Growth::default();
@@ -92,7 +70,9 @@ impl Dockerfile {
             Op::Arg(args) => Some(args),
             _ => None,
         });
+        let mut declared = Named::default();
         for arg in args.flatten() {
+            declared.set(&arg.name.value, ());
             let value = match (given(&arg.name.value), &arg.default) {
                 (Some(value), _) => Some(value.to_owned()),
                 (None, Some(default)) => {
@@ -103,11 +83,10 @@ impl Dockerfile {
                 (None, None) => None,
             };
             if let Some(value) = value {
-                values.set(&arg.name.value, &value);
+                values.set(&arg.name.value, value);
             }
         }
-        let build_args = build_args.to_vec();
-        Ok(Globals { shared: Arc::new(Shared { escape, automatic, values, build_args }) })
+        Ok(Globals { shared: Arc::new(Shared { escape, automatic, values, declared, build_args }) })
     }
 }
 
@@ -125,8 +104,23 @@ impl Globals {
         expand(self.shared.escape, word, &self.shared.values)
     }
 
+    /// The variables in a word that are not there, also if it cannot be expanded.
+    pub(crate) fn missing(&self, word: &Word) -> Vec<String> {
+        let found = Lexer::new(self.shared.escape).expand(&word.value, &self.shared.values);
+        found.map_or_else(|wrong| wrong.missing, |found| found.missing)
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.shared.values.pairs().iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The ARGs before the first FROM, also those without a value.
+    pub(crate) fn declared(&self) -> impl Iterator<Item = &str> + Clone {
+        self.shared.declared.pairs().iter().map(|(name, ())| name.as_str())
+    }
+
+    pub(crate) fn declares(&self, name: &str) -> bool {
+        self.shared.declared.value(name).is_some() || self.get(name).is_some()
     }
 
     /// The same without what `--build-arg` says of ARGs that the Dockerfile defines.
@@ -141,21 +135,21 @@ impl Globals {
     }
 
     pub(crate) fn given(&self, name: &str) -> Option<&str> {
-        self.shared.build_args.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.shared.build_args.get(name)
     }
 
     /// Proxy settings that were given and need no ARG, under both of their names. If both are given, the one in lower case
     /// counts; an empty one is none.
     pub(crate) fn proxies(&self) -> Vec<(String, String)> {
-        let mut given: Vec<_> = self.shared.build_args.iter().filter(|(name, _)| is_proxy(name)).collect();
+        let given = self.shared.build_args.pairs().iter();
+        let mut given: Vec<_> = given.filter(|(name, _)| is_proxy(name)).collect();
         given.sort_by(|a, b| a.0.cmp(&b.0));
         let mut found = Values::default();
         for (name, value) in given {
-            found.set(&name.to_ascii_uppercase(), value);
-            found.set(&name.to_ascii_lowercase(), value);
+            found.set(&name.to_ascii_uppercase(), value.clone());
+            found.set(&name.to_ascii_lowercase(), value.clone());
         }
-        found.0.retain(|(_, value)| !value.is_empty());
-        found.0
+        found.pairs().iter().filter(|(_, value)| !value.is_empty()).cloned().collect()
     }
 }
 
@@ -165,22 +159,17 @@ pub fn is_proxy(name: &str) -> bool {
     PROXIES.contains(&name.to_ascii_lowercase().as_str())
 }
 
-/// A declared ARG of a stage.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Declared {
-    pub(crate) name: String,
-    pub(crate) value: Option<String>,
-}
-
 /// What a stage knows at one of its instructions: variables, working directory, shell. A stage that is built on another starts
 /// with a copy of that one's scope.
 #[derive(Clone, Debug)]
 pub struct Scope {
     pub(crate) globals: Globals,
     /// ENV, also the base image's, and ARG.
-    pub(crate) values: Values,
+    values: Values,
     /// The ARGs so far.
-    pub(crate) args: Vec<Declared>,
+    args: Named<Option<String>>,
+    /// The same as a RUN has them, until one of them or of the variables changes.
+    run_args: Option<Arc<Vec<(String, String)>>>,
     /// Absolute.
     pub(crate) workdir: String,
     pub(crate) shell: Vec<String>,
@@ -211,15 +200,11 @@ impl Scope {
     /// The scope at the beginning of a stage on an image: its environment (`NAME=value`), working directory and shell.
     #[must_use]
     pub fn new(globals: &Globals, env: &[String], workdir: &str, shell: Option<&[String]>) -> Self {
-        let mut values = Values::default();
-        for line in env {
-            let (name, value) = line.split_once('=').unwrap_or((line, ""));
-            values.set(name, value);
-        }
         Self {
             globals: globals.clone(),
-            values,
-            args: Vec::new(),
+            values: env.iter().map(|line| line.split_once('=').unwrap_or((line, ""))).collect(),
+            args: Named::default(),
+            run_args: None,
             workdir: crate::path::working_dir("/", workdir),
             shell: shell.map_or_else(|| SHELL.map(str::to_owned).to_vec(), <[String]>::to_vec),
             missing: Vec::new(),
@@ -243,7 +228,7 @@ impl Scope {
     /// built on, else the one from before the first FROM.
     #[must_use]
     pub fn argument(&self, name: &str) -> Option<&str> {
-        let own = self.args.iter().rev().filter(|arg| arg.name == name).find_map(|arg| arg.value.as_deref());
+        let own = self.args.value(name).and_then(Option::as_deref);
         own.or_else(|| self.globals.get(name))
     }
 
@@ -262,7 +247,7 @@ impl Scope {
         // Where a secret takes a variable's place, the variable's own value would tell a lie, and a secret none of it.
         if let Op::Run(run) = &instruction.op {
             let shadowed = run.mounts.iter().flat_map(|mount| &mount.fields).filter(|(key, _)| key == "env");
-            shadowed.for_each(|(_, name)| values.set(name.as_deref().unwrap_or_default(), "****"));
+            shadowed.for_each(|(_, name)| values.set(name.as_deref().unwrap_or_default(), "****".into()));
         }
         let expanded = lexer.expand(source, &values).ok().filter(|found| found.growth <= MAX_TITLE);
         let expanded = expanded.map_or_else(|| source.clone(), |found| found.text);
@@ -286,10 +271,7 @@ impl Scope {
     }
 
     pub(crate) fn expansion(&mut self, word: &Word) -> Result<Expansion, Diagnostic> {
-        let found = expand(self.globals.shared.escape, word, &self.values)?;
-        self.grown.add(&found, &word.span)?;
-        self.miss(&found.missing, &word.span);
-        Ok(found)
+        self.expanded(Lexer::new(self.globals.shared.escape), &word.value, &word.span)
     }
 
     /// The same without taking note of what is missing.
@@ -299,21 +281,47 @@ impl Scope {
 
     /// The content of a heredoc.
     pub(crate) fn document(&mut self, text: &str, span: &Span) -> Result<String, Diagnostic> {
-        let found = Lexer::document().expand(text, &self.values).map_err(|wrong| failed(text, &wrong, span))?;
-        self.grown.add(&found, span)?;
-        self.miss(&found.missing, span);
-        Ok(found.text)
+        Ok(self.expanded(Lexer::document(), text, span)?.text)
     }
 
-    fn miss(&mut self, names: &[String], span: &Span) {
+    fn expanded(&mut self, lexer: Lexer, text: &str, span: &Span) -> Result<Expansion, Diagnostic> {
+        let found = lexer.expand(text, &self.values);
+        // As with docker, also where the word cannot be expanded after all.
+        let missing = found.as_ref().map_or_else(|wrong| &wrong.missing, |found| &found.missing);
         // An ARG without a value is empty on purpose.
-        let missing = names.iter().filter(|name| !self.declares(name)).map(|name| (name.clone(), span.clone()));
-        let missing: Vec<_> = missing.collect();
-        self.missing.extend(missing);
+        let missing = missing.iter().filter(|name| !self.declares(name)).map(|name| (name.clone(), span.clone()));
+        self.missing.extend(missing.collect::<Vec<_>>());
+        let found = found.map_err(|wrong| failed(text, &wrong, span))?;
+        self.grown.add(&found, span)?;
+        Ok(found)
     }
 
     pub(crate) fn declares(&self, name: &str) -> bool {
-        self.args.iter().any(|arg| arg.name == name)
+        self.args.value(name).is_some()
+    }
+
+    pub(crate) fn values(&self) -> &Values {
+        &self.values
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.values.set(name, value.to_owned());
+        self.run_args = None;
+    }
+
+    pub(crate) fn declare(&mut self, name: &str, value: Option<String>) {
+        self.args.set(name, value);
+        self.run_args = None;
+    }
+
+    /// The ARGs with their values, in the order of their definition. Docker's history shows what an ARG has become, also where ENV
+    /// has changed it since.
+    pub(crate) fn run_args(&mut self) -> Arc<Vec<(String, String)>> {
+        let (args, values) = (&self.args, &self.values);
+        let value = |(name, own): &(String, Option<String>)| {
+            (name.clone(), values.get(name).or(own.as_deref()).unwrap_or_default().to_owned())
+        };
+        self.run_args.get_or_insert_with(|| Arc::new(args.pairs().iter().map(value).collect())).clone()
     }
 }
 
@@ -325,5 +333,5 @@ fn failed(text: &str, wrong: &WordError, span: &Span) -> Diagnostic {
     // Of a document the beginning is enough.
     let shown: String = text.chars().take(MAX_SHOWN).collect();
     let shown = if shown.len() < text.len() { format!("{shown}...") } else { shown };
-    Diagnostic::error("substitution", format!("failed to process {shown:?}: {}", wrong.0), span.clone())
+    Diagnostic::error("substitution", format!("failed to process {shown:?}: {}", wrong.reason), span.clone())
 }

@@ -1,5 +1,6 @@
 //! What ADD takes: paths, URLs and git repositories.
 
+use crate::nearest::{did_you_mean, nearest};
 use crate::number;
 
 /// A source of ADD.
@@ -135,8 +136,7 @@ impl GitSource {
                 _ => {
                     let known =
                         ["ref", "tag", "branch", "subdir", "checksum", "commit", "keep-git-dir", "submodules", "mtime"];
-                    let near = crate::nearest(&key, known).map(|near| format!(" (did you mean {near}?)"));
-                    return Err(format!("unexpected query {key:?}{}", near.unwrap_or_default()));
+                    return Err(format!("unexpected query {key:?}{}", did_you_mean(nearest(&key, known))));
                 }
             }
         }

@@ -1,11 +1,11 @@
 //! A Dockerfile's stages, and how they depend on each other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use crate::diagnostic::Diagnostic;
 use crate::directive::Directives;
-use crate::instruction::{Instruction, MountFlag, Op, Word};
+use crate::instruction::{Instruction, Keyword, MountFlag, Op, Word};
 use crate::line::continuation;
 use crate::nearest::similar;
 use crate::span::{Span, Spanned};
@@ -19,6 +19,20 @@ pub struct Dockerfile {
     pub globals: Vec<Instruction>,
     /// The stages, in order.
     pub stages: Vec<Stage>,
+    /// The instructions that cannot be read.
+    pub(crate) unread: Vec<Unread>,
+    /// The places of the stages of each name (in lower case), in order.
+    names: HashMap<String, Vec<usize>>,
+}
+
+/// An instruction that is wrong, of which some checks tell all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unread {
+    /// Its name and what follows it and its flags, as words.
+    pub(crate) words: Vec<String>,
+    pub(crate) span: Span,
+    pub(crate) comments: Vec<String>,
+    pub(crate) blank_inside: Option<Span>,
 }
 
 /// FROM, and what follows it.
@@ -71,13 +85,23 @@ impl Stage {
     pub fn label(&self) -> String {
         self.name.as_ref().map_or_else(|| format!("stage-{}", self.index), |name| name.value.to_lowercase())
     }
-
-    fn is_called(&self, name: &str) -> bool {
-        self.name.as_ref().is_some_and(|own| own.value.eq_ignore_ascii_case(name))
-    }
 }
 
 impl Dockerfile {
+    /// Adds a stage at the end.
+    pub(crate) fn add(&mut self, mut stage: Stage) {
+        stage.index = self.stages.len();
+        if let Some(name) = &stage.name {
+            self.names.entry(name.value.to_ascii_lowercase()).or_default().push(stage.index);
+        }
+        self.stages.push(stage);
+    }
+
+    /// The places of the stages of a name, in order.
+    fn called(&self, name: &str) -> &[usize] {
+        self.names.get(&name.to_ascii_lowercase()).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// The stage that `--target` names. With two of a name it is the last one. No target is the last stage.
     ///
     /// # Errors
@@ -85,7 +109,7 @@ impl Dockerfile {
     pub fn target(&self, target: Option<&str>) -> Result<&Stage, Diagnostic> {
         let found = match target {
             None => self.stages.last(),
-            Some(name) => self.stages.iter().rev().find(|s| s.is_called(name)),
+            Some(name) => self.called(name).last().and_then(|index| self.stages.get(*index)),
         };
         found.ok_or_else(|| {
             let name = target.unwrap_or_default();
@@ -112,8 +136,9 @@ impl Dockerfile {
     /// must be in lower case, as with docker. `None`: an image, a named context or `scratch`.
     #[must_use]
     pub fn parent(&self, stage: usize, base: &str) -> Option<&Stage> {
-        let called = |s: &&Stage| base.chars().all(|c| !c.is_uppercase()) && s.is_called(base);
-        self.stages.get(..stage)?.iter().rev().find(called)
+        let called = self.names.get(base)?;
+        let before = called.partition_point(|index| *index < stage);
+        self.stages.get(*called.get(before.checked_sub(1)?)?)
     }
 
     /// What `from` means in an instruction of a stage. COPY also takes a stage's number.
@@ -123,7 +148,7 @@ impl Dockerfile {
     pub fn source(&self, stage: usize, from: &str, numbers: bool, span: &Span) -> Result<From, Diagnostic> {
         let numbered = Some(from).filter(|_| numbers).and_then(|from| self.numbered(stage, from, span));
         // Of two stages of one name it is the last.
-        let named = || self.stages.iter().rposition(|s| s.is_called(from));
+        let named = || self.called(from).last().copied();
         let Some(index) = numbered.transpose()?.or_else(named) else { return Ok(From::Other(from.to_owned())) };
         if index < stage {
             return Ok(From::Stage(index));
@@ -144,14 +169,16 @@ impl Dockerfile {
     /// The same with the instruction that an error is in, for who tells of whole instructions.
     #[must_use]
     pub fn located(&self, wrong: Diagnostic) -> Diagnostic {
-        let of = |stage: &Stage| {
-            std::iter::once(stage.span.clone())
-                .chain(stage.instructions.iter().map(|i| i.span.clone()))
-                .collect::<Vec<_>>()
+        let at = wrong.span.start;
+        let stage = self.stages.partition_point(|stage| stage.span.start <= at).checked_sub(1);
+        let (from, instructions) = match stage.and_then(|stage| self.stages.get(stage)) {
+            Some(stage) => (Some(&stage.span), &stage.instructions),
+            None => (None, &self.globals),
         };
-        let spans = self.globals.iter().map(|i| i.span.clone()).chain(self.stages.iter().flat_map(of));
-        match spans.into_iter().find(|span| span.contains(&wrong.span.start) && wrong.span.end <= span.end) {
-            Some(span) => wrong.within(&span),
+        let next = instructions.partition_point(|instruction| instruction.span.start <= at);
+        let own = next.checked_sub(1).and_then(|n| instructions.get(n)).map(|instruction| &instruction.span);
+        match own.or(from).filter(|span| span.contains(&at) && wrong.span.end <= span.end) {
+            Some(span) => wrong.within(span),
             None => wrong,
         }
     }
@@ -243,7 +270,9 @@ impl fmt::Display for Dockerfile {
         let directives = &self.directives;
         for (name, value) in [("syntax", &directives.syntax), ("check", &directives.check)] {
             if let Some(value) = value {
-                writeln!(f, "# {name}={}", value.value)?;
+                // White space at a value's end belongs to it only where more follows.
+                let more = if value.value.ends_with(char::is_whitespace) { " -" } else { "" };
+                writeln!(f, "# {name}={}{more}", value.value)?;
             }
         }
         if directives.escape != '\\' {
@@ -256,7 +285,11 @@ impl fmt::Display for Dockerfile {
             instruction.print(escape, f)?;
         }
         for stage in &self.stages {
-            print(&stage.comments, &stage.source, escape, f)?;
+            print(&stage.comments, &stage.source, f)?;
+            match continuation(&stage.source, escape).1 {
+                true => writeln!(f, "{NO_BLANK}")?,
+                false => writeln!(f)?,
+            }
             for instruction in &stage.instructions {
                 instruction.print(escape, f)?;
             }
@@ -267,24 +300,52 @@ impl fmt::Display for Dockerfile {
 
 impl Instruction {
     fn print(&self, escape: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        print(&self.comments, &self.source, escape, f)?;
+        print(&self.comments, &self.source, f)?;
+        // An escape character at its end is no continuation. That of a trigger, whose end is kept as it is, can only have stood
+        // before a continuation with nothing to continue with, at the end of the text; so that comes here too.
+        match continuation(&self.source, escape).1 {
+            true if self.keyword() == Keyword::Onbuild => writeln!(f, "{escape}\n")?,
+            true => writeln!(f, "{NO_BLANK}")?,
+            false => writeln!(f)?,
+        }
         self.heredocs.iter().try_for_each(|heredoc| writeln!(f, "{}{}", heredoc.content, heredoc.name))
     }
 }
 
-fn print(comments: &[String], source: &str, escape: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// White space at the end of an instruction that goes, and before which an escape character is no continuation.
+const NO_BLANK: char = '\u{c}';
+
+fn print(comments: &[String], source: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     // A bare `#` keeps apart what belongs to different instructions.
     writeln!(f, "#")?;
     comments.iter().try_for_each(|comment| writeln!(f, "# {comment}"))?;
-    f.write_str(source)?;
-    // An escape character at the end of an instruction that was not one for a continuation would be one now. It can only have
-    // stood there before a continuation with nothing to continue with, at the end of the text; so that comes here too.
-    writeln!(f, "{}", if continuation(source, escape).1 { format!(" {escape}\n") } else { String::new() })
+    f.write_str(source)
 }
 
 #[cfg(test)]
 mod tests {
     use crate::parse;
+
+    #[test]
+    fn ends_of_lines_stay_what_they_are() {
+        for text in [
+            "FROM scratch\nLABEL a=b\\\n\\\u{a0} \nLABEL c=d",
+            "FROM scratch AS a\\\u{c}\nUSER a",
+            "FROM scratch\nRUN a\\ \\",
+            "FROM scratch\nONBUILD RUN a\\ \\",
+            "FROM scratch\nONBUILD RUN a\\\u{a0}\nRUN b",
+            "# syntax=a\r\r b\nFROM scratch",
+        ] {
+            let parsed = parse(text);
+            let again = parse(&parsed.dockerfile.to_string()).dockerfile;
+            assert_eq!(again.to_string(), parsed.dockerfile.to_string(), "{text:?}");
+            let sources = |dockerfile: &crate::Dockerfile| {
+                let instructions = dockerfile.stages.iter().flat_map(|stage| &stage.instructions);
+                instructions.map(|instruction| instruction.source.clone()).collect::<Vec<_>>()
+            };
+            assert_eq!(sources(&again), sources(&parsed.dockerfile), "{text:?}");
+        }
+    }
 
     #[test]
     fn what_may_have_been_meant() {

@@ -1,5 +1,7 @@
 //! Steps: instructions with every word expanded. Plain data for who carries them out.
 
+use std::sync::Arc;
+
 use crate::chmod::Chmod;
 use crate::instruction::{Device, Network};
 use crate::mount::Mount;
@@ -149,9 +151,9 @@ pub struct RunStep {
     /// `--device`.
     pub devices: Vec<Device>,
     /// The process's environment: that of the base image, ENV and ARG, in order.
-    pub env: Vec<(String, String)>,
+    pub env: Arc<Vec<(String, String)>>,
     /// Which of them are ARGs of this stage, with their values, in the order of their definition; those without a value too.
-    pub args: Vec<(String, String)>,
+    pub args: Arc<Vec<(String, String)>>,
     /// Proxy settings (`--build-arg http_proxy=...` without an ARG): the process sees them, keys and history do not.
     pub hidden_env: Vec<(String, String)>,
 }

@@ -1,5 +1,6 @@
 //! Words: quotes, escapes and variables. This is a shell's syntax, as docker understands it.
 
+use std::collections::HashSet;
 use std::iter::Peekable;
 use std::str::Chars;
 
@@ -60,9 +61,14 @@ pub(crate) struct Expansion {
     pub(crate) growth: usize,
 }
 
-/// Why a word cannot be expanded: a sentence.
+/// That a word cannot be expanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct WordError(pub(crate) String);
+pub(crate) struct WordError {
+    /// Why: a sentence.
+    pub(crate) reason: String,
+    /// Variables that were not there, as far as it was read.
+    pub(crate) missing: Vec<String>,
+}
 
 impl Lexer {
     pub(crate) fn new(escape: char) -> Self {
@@ -95,13 +101,15 @@ impl Lexer {
             chars: word.chars().peekable(),
             variables,
             found: Expansion::default(),
+            seen: HashSet::new(),
             depth: 0,
             parts: false,
         };
         let mut words = Words::default();
-        run.found.text = run.until(None, self.keep_escapes, Some(&mut words))?;
-        run.found.words = words.finish();
-        Ok(run.found)
+        match run.until(None, self.keep_escapes, Some(&mut words)) {
+            Ok(text) => Ok(Expansion { text, words: words.finish(), ..run.found }),
+            Err(reason) => Err(WordError { reason, missing: run.found.missing }),
+        }
     }
 }
 
@@ -134,6 +142,8 @@ struct Run<'a> {
     chars: Peekable<Chars<'a>>,
     variables: &'a dyn Variables,
     found: Expansion,
+    /// The names that were looked up.
+    seen: HashSet<String>,
     depth: usize,
     /// A substitution with a word in it was there.
     parts: bool,
@@ -146,7 +156,7 @@ impl Run<'_> {
         stop: Option<char>,
         keep_escapes: bool,
         mut words: Option<&mut Words>,
-    ) -> Result<String, WordError> {
+    ) -> Result<String, String> {
         let mut text = String::new();
         let mut add = |text: &mut String, piece: &str, quoted: bool, parts: bool| {
             text.push_str(piece);
@@ -193,7 +203,7 @@ impl Run<'_> {
         }
         match stop {
             None => Ok(text),
-            Some(stop) => Err(WordError(format!("unexpected end of statement while looking for matching {stop}"))),
+            Some(stop) => Err(format!("unexpected end of statement while looking for matching {stop}")),
         }
     }
 
@@ -209,7 +219,7 @@ impl Run<'_> {
         text
     }
 
-    fn single_quoted(&mut self) -> Result<String, WordError> {
+    fn single_quoted(&mut self) -> Result<String, String> {
         let keep = self.lexer.quoting == Quoting::Kept;
         let mut text = String::new();
         text.extend(self.chars.next().filter(|_| keep));
@@ -223,10 +233,10 @@ impl Run<'_> {
             }
             return Ok(text);
         }
-        Err(WordError("unexpected end of statement while looking for matching single-quote".into()))
+        Err("unexpected end of statement while looking for matching single-quote".into())
     }
 
-    fn double_quoted(&mut self, keep_escapes: bool) -> Result<String, WordError> {
+    fn double_quoted(&mut self, keep_escapes: bool) -> Result<String, String> {
         let keep = self.lexer.quoting == Quoting::Kept;
         let escape = self.lexer.escape;
         let mut text = String::new();
@@ -260,18 +270,18 @@ impl Run<'_> {
                 }
             }
         }
-        Err(WordError("unexpected end of statement while looking for matching double-quote".into()))
+        Err("unexpected end of statement while looking for matching double-quote".into())
     }
 
-    fn look_up(&mut self, name: &str) -> Result<Option<String>, WordError> {
+    fn look_up(&mut self, name: &str) -> Result<Option<String>, String> {
         let value = self.variables.get(name);
         let list = if value.is_some() { &mut self.found.used } else { &mut self.found.missing };
-        if !list.iter().any(|known| known == name) {
+        if self.seen.insert(name.to_owned()) {
             list.push(name.to_owned());
         }
         self.found.growth += value.map_or(0, str::len);
         if self.found.growth > MAX_GROWTH {
-            return Err(WordError(format!("the variables in it make it longer than {MAX_GROWTH} bytes")));
+            return Err(format!("the variables in it make it longer than {MAX_GROWTH} bytes"));
         }
         Ok(value.map(str::to_owned))
     }
@@ -294,7 +304,7 @@ impl Run<'_> {
         name
     }
 
-    fn dollar(&mut self) -> Result<String, WordError> {
+    fn dollar(&mut self) -> Result<String, String> {
         self.chars.next();
         if self.chars.next_if_eq(&'{').is_none() {
             let name = self.name();
@@ -305,7 +315,7 @@ impl Run<'_> {
             return Ok(value.unwrap_or_else(|| if self.lexer.keep_unset { format!("${name}") } else { String::new() }));
         }
         if self.depth == MAX_DEPTH {
-            return Err(WordError(format!("substitutions are nested more than {MAX_DEPTH} deep")));
+            return Err(format!("substitutions are nested more than {MAX_DEPTH} deep"));
         }
         self.depth += 1;
         let text = self.braced();
@@ -314,21 +324,21 @@ impl Run<'_> {
     }
 
     /// Reads on in a substitution. Where the text ends too early, that is what is wrong, whatever else is.
-    fn part(&mut self, stop: char, keep_escapes: bool) -> Result<String, WordError> {
+    fn part(&mut self, stop: char, keep_escapes: bool) -> Result<String, String> {
         let text = self.until(Some(stop), keep_escapes, None);
         self.parts = true;
         text.map_err(|wrong| match (self.chars.peek(), stop) {
             (Some(_), _) => wrong,
-            (None, '/') => WordError("syntax error: missing '/' in ${}".into()),
+            (None, '/') => "syntax error: missing '/' in ${}".into(),
             (None, _) => missing_brace(),
         })
     }
 
     /// What stands between `${` and `}`.
-    fn braced(&mut self) -> Result<String, WordError> {
+    fn braced(&mut self) -> Result<String, String> {
         match self.chars.peek() {
             None => return Err(missing_brace()),
-            Some('{' | '}' | ':') => return Err(WordError("syntax error: bad substitution".into())),
+            Some('{' | '}' | ':') => return Err("syntax error: bad substitution".into()),
             _ => {}
         }
         let name = self.name();
@@ -338,7 +348,7 @@ impl Run<'_> {
         if empty_is_unset {
             modifier = self.chars.next().ok_or_else(missing_brace)?;
         }
-        let unsupported = || WordError(format!("unsupported modifier ({shown}{modifier}) in substitution"));
+        let unsupported = || format!("unsupported modifier ({shown}{modifier}) in substitution");
         match modifier {
             '}' if !empty_is_unset => {
                 let value = self.look_up(&name)?;
@@ -357,9 +367,9 @@ impl Run<'_> {
                     ('+', Some(_)) => Ok(word),
                     ('+', None) => Ok(String::new()),
                     (_, Some(value)) => Ok(value),
-                    (_, None) if !word.is_empty() => Err(WordError(format!("{name}: {word}"))),
-                    (_, None) if is_set => Err(WordError(format!("{name}: is not allowed to be empty"))),
-                    (_, None) => Err(WordError(format!("{name}: is not allowed to be unset"))),
+                    (_, None) if !word.is_empty() => Err(format!("{name}: {word}")),
+                    (_, None) if is_set => Err(format!("{name}: is not allowed to be empty")),
+                    (_, None) => Err(format!("{name}: is not allowed to be unset")),
                 }
             }
             '#' | '%' if !empty_is_unset => {
@@ -373,7 +383,7 @@ impl Run<'_> {
                     None => (pattern.as_str(), false),
                 };
                 let side = if modifier == '#' { Side::Start } else { Side::End };
-                substitute::trim(&value, pattern, side, longest).map_err(WordError)
+                substitute::trim(&value, pattern, side, longest)
             }
             '/' if !empty_is_unset => {
                 let all = self.chars.next_if_eq(&'/').is_some();
@@ -383,7 +393,7 @@ impl Run<'_> {
                     let kept = format!("${{{name}/{}{pattern}/{replacement}}}", if all { "/" } else { "" });
                     return Ok(if self.lexer.keep_unset { kept } else { String::new() });
                 };
-                substitute::replace(&value, &pattern, &replacement, all, MAX_GROWTH).map_err(WordError)
+                substitute::replace(&value, &pattern, &replacement, all, MAX_GROWTH)
             }
             // Bash's `${a:=b}` and `${a:0:1}` in a command that announces heredocs are bash's affair.
             _ if empty_is_unset && self.lexer.keep_unset && !matches!(modifier, '#' | '%') => {
@@ -398,8 +408,8 @@ impl Run<'_> {
     }
 }
 
-fn missing_brace() -> WordError {
-    WordError("syntax error: missing '}'".into())
+fn missing_brace() -> String {
+    "syntax error: missing '}'".into()
 }
 
 #[cfg(test)]

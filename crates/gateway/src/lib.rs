@@ -15,4 +15,7 @@ pub mod status;
 mod wire;
 
 pub use definition::{Graph, Vertex};
+/// How messages are written: for tests of what is made of them.
+#[doc(hidden)]
+pub use prost::Message;
 pub use server::{Bridge, serve};

@@ -81,12 +81,12 @@ pub trait Bridge: Send + Sync + 'static {
 pub enum Error {
     /// What came is no HTTP/2, or not by its rules.
     #[error(
-        "the frontend does not speak BuildKit's protocol on its standard streams ({0}): is the image a frontend, and does it \
+        "it does not speak BuildKit's protocol on its standard streams ({0}): is the image a frontend, and does it \
          write its log to the standard error?"
     )]
     Protocol(h2::Error),
     /// The stream.
-    #[error("the connection to the frontend broke: {0}")]
+    #[error("the connection broke: {0}")]
     Io(io::Error),
 }
 

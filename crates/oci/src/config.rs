@@ -52,7 +52,7 @@ pub struct ImageConfig {
     pub extra: Map<String, Value>,
 }
 
-/// The `config` part: Docker's container settings.
+/// The `config` part: Docker's container settings, in Docker's order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ContainerConfig {
@@ -71,27 +71,27 @@ pub struct ContainerConfig {
     /// `CMD`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cmd: Option<Vec<String>>,
-    /// `HEALTHCHECK`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub healthcheck: Option<Healthcheck>,
-    /// Whether the command is a shell line on Windows.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not", deserialize_with = "null_is_default")]
-    pub args_escaped: bool,
     /// `VOLUME`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
     pub volumes: BTreeMap<String, Value>,
     /// `WORKDIR`.
     #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
     pub working_dir: String,
-    /// `ONBUILD`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
-    pub on_build: Vec<String>,
     /// `LABEL`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
     pub labels: BTreeMap<String, String>,
     /// `STOPSIGNAL`.
     #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "null_is_default")]
     pub stop_signal: String,
+    /// Whether the command is a shell line on Windows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not", deserialize_with = "null_is_default")]
+    pub args_escaped: bool,
+    /// `HEALTHCHECK`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<Healthcheck>,
+    /// `ONBUILD`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    pub on_build: Vec<String>,
     /// `SHELL`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shell: Option<Vec<String>>,
@@ -179,11 +179,22 @@ impl ImageConfig {
         serde_json::from_slice(bytes)
     }
 
-    /// Writes it.
+    /// Writes it as BuildKit does, by name and with Go's escapes: so an image of the same parts has the same id.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         // String keys and plain values: nothing here can fail to be JSON.
-        serde_json::to_vec(self).unwrap_or_default()
+        let mut document = serde_json::to_value(self).unwrap_or_default();
+        if let Some(parts) = document.as_object_mut() {
+            parts.sort_keys();
+        }
+        let mut text = document.to_string();
+        // They can be in texts only.
+        for (character, escape) in
+            [('&', "\\u0026"), ('<', "\\u003c"), ('>', "\\u003e"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")]
+        {
+            text = text.replace(character, escape);
+        }
+        text.into_bytes()
     }
 
     /// The platform it says it is for, in normal form.
@@ -251,6 +262,21 @@ mod tests {
         let mut spelled = ImageConfig { variant: Some("v8".into()), ..base("linux/arm64") };
         spelled.set_target(&Platform::new("linux", "arm64", None));
         assert_eq!(spelled.variant, None);
+    }
+
+    #[test]
+    fn documents_are_written_as_by_buildkit() {
+        let mut config = ImageConfig::empty(&"linux/arm/v7".parse().unwrap());
+        config.created = Some("2026-01-01T00:00:00Z".into());
+        config.config.shell = Some(vec!["a && b".into()]);
+        config.config.labels.insert("<k>".into(), "\u{2028}".into());
+        config.extra.insert("moby.x".into(), 1.into());
+        let text = concat!(
+            r#"{"architecture":"arm","config":{"Labels":{"\u003ck\u003e":"\u2028"},"Shell":["a \u0026\u0026 b"]},"#,
+            r#""created":"2026-01-01T00:00:00Z","moby.x":1,"os":"linux","rootfs":{"type":"layers","diff_ids":[]},"variant":"v7"}"#
+        );
+        assert_eq!(String::from_utf8(config.to_bytes()).unwrap(), text);
+        assert_eq!(ImageConfig::parse(text.as_bytes()).unwrap(), config);
     }
 
     #[test]

@@ -15,7 +15,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::auth::Scope;
 use crate::client::Tries;
 use crate::endpoint::{Endpoint, host_of};
-use crate::request::{Call, MAX_ERROR_BODY, deepest};
+use crate::fault::deepest;
+use crate::request::{Call, MAX_ERROR_BODY};
 use crate::retry::Attempts;
 use crate::{Client, Error, Fault};
 

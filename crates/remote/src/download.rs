@@ -14,7 +14,7 @@ use reqwest::{Response, StatusCode, Url};
 
 use crate::blob::PROGRESS;
 use crate::endpoint::{Endpoint, host_of, same_origin};
-use crate::request::{deepest, fault_of};
+use crate::fault::{deepest, fault_of};
 use crate::retry::{Attempts, retry_after, transient};
 use crate::{AuthFailure, Client, Error, Fault, Secret};
 

@@ -17,6 +17,7 @@ mod credentials;
 mod download;
 mod endpoint;
 mod error;
+mod fault;
 mod helper;
 mod manifest;
 mod referrer;

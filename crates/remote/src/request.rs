@@ -1,6 +1,5 @@
 //! One request: authorization, redirects, attempts, and what its failure means.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,8 +9,9 @@ use serde::Deserialize;
 
 use crate::auth::{Authorization, Challenge, Scope, TokenRequest, read_token};
 use crate::endpoint::{Endpoint, host_of};
+use crate::fault::{deepest, fault_of};
 use crate::retry::{Attempts, retry_after, transient};
-use crate::{AuthFailure, Client, Complaint, Error, Fault, tls};
+use crate::{AuthFailure, Client, Complaint, Error, Fault};
 
 /// The longest chain of redirects: registries use one, to their storage.
 const MAX_REDIRECTS: usize = 5;
@@ -419,39 +419,6 @@ fn bare(url: &Url) -> String {
     url.to_string()
 }
 
-/// What a failed exchange was, and whether it may go better next time.
-pub(crate) fn fault_of(error: &reqwest::Error, url: &Url, endpoint: &Endpoint) -> (Fault, bool) {
-    let host = host_of(url);
-    // In messages about TLS the host is the one to configure, which is not the address for Docker Hub.
-    let configured = if endpoint.owns(url) { &endpoint.host } else { &host };
-    // A host that cannot be reached at all is not going to be in a second; one that has answered may come back.
-    let reachable = !error.is_connect() || endpoint.has_answered();
-    if error.is_timeout() {
-        return (Fault::Timeout { host }, reachable);
-    }
-    let mut reason = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        reason = cause.to_string();
-        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            return (Fault::Tls { reason: tls::explain(tls, configured), host }, false);
-        }
-        let io = cause.downcast_ref::<std::io::Error>();
-        if io.is_some_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused) {
-            return (Fault::ConnectionRefused { host }, false);
-        }
-        // What an I/O error carries is not its source: it takes the place of it.
-        next = match io.and_then(std::io::Error::get_ref) {
-            Some(carried) => Some(carried),
-            None => cause.source(),
-        };
-    }
-    if error.is_dns() {
-        return (Fault::Dns { host }, false);
-    }
-    (Fault::Broken { host, reason }, reachable && !error.is_builder())
-}
-
 /// Reads an answer; nothing if it has more than `limit` bytes.
 async fn read_body(mut response: Response, limit: usize, idle: Duration) -> Result<Option<Vec<u8>>, Fault> {
     let host = host_of(response.url());
@@ -465,15 +432,6 @@ async fn read_body(mut response: Response, limit: usize, idle: Duration) -> Resu
             Err(_) => return Err(Fault::Timeout { host }),
         }
     }
-}
-
-/// The cause at the end of the chain, which is the one that says something.
-pub(crate) fn deepest(error: &reqwest::Error) -> String {
-    let mut last: &dyn std::error::Error = error;
-    while let Some(next) = last.source() {
-        last = next;
-    }
-    last.to_string()
 }
 
 /// Reads a small body to its end, so that the connection can be used again.

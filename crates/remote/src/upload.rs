@@ -16,7 +16,8 @@ use tokio::sync::mpsc;
 use crate::auth::{Authorization, Scope};
 use crate::blob::{PROGRESS, subject};
 use crate::endpoint::{Endpoint, host_of};
-use crate::request::{Call, MAX_ERROR_BODY, fault_of};
+use crate::fault::fault_of;
+use crate::request::{Call, MAX_ERROR_BODY};
 use crate::retry::{Attempts, retry_after, transient};
 use crate::{Client, Error, Fault};
 

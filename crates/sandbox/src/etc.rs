@@ -147,26 +147,38 @@ fn change_ids(user: &User) -> Result<(), Error> {
     set_thread_res_uid(uid, uid, uid).map_err(|e| unmapped("user", user.uid, e))
 }
 
+/// Whether a limit of that name can be set ([`Request::ulimits`]). Who asks for one that cannot is told so before anything runs.
+#[must_use]
+pub fn is_ulimit(name: &str) -> bool {
+    resource(name).is_some()
+}
+
+fn resource(name: &str) -> Option<Resource> {
+    Some(match name {
+        "as" => Resource::As,
+        "core" => Resource::Core,
+        "cpu" => Resource::Cpu,
+        "data" => Resource::Data,
+        "fsize" => Resource::Fsize,
+        "locks" => Resource::Locks,
+        "memlock" => Resource::Memlock,
+        "msgqueue" => Resource::Msgqueue,
+        "nice" => Resource::Nice,
+        "nofile" => Resource::Nofile,
+        "nproc" => Resource::Nproc,
+        "rss" => Resource::Rss,
+        "rtprio" => Resource::Rtprio,
+        "rttime" => Resource::Rttime,
+        "sigpending" => Resource::Sigpending,
+        "stack" => Resource::Stack,
+        _ => return None,
+    })
+}
+
 fn limits(request: &Request) -> Result<(), Error> {
     for (name, soft, hard) in &request.ulimits {
-        let resource = match name.as_str() {
-            "as" => Resource::As,
-            "core" => Resource::Core,
-            "cpu" => Resource::Cpu,
-            "data" => Resource::Data,
-            "fsize" => Resource::Fsize,
-            "locks" => Resource::Locks,
-            "memlock" => Resource::Memlock,
-            "msgqueue" => Resource::Msgqueue,
-            "nice" => Resource::Nice,
-            "nofile" => Resource::Nofile,
-            "nproc" => Resource::Nproc,
-            "rss" => Resource::Rss,
-            "rtprio" => Resource::Rtprio,
-            "rttime" => Resource::Rttime,
-            "sigpending" => Resource::Sigpending,
-            "stack" => Resource::Stack,
-            other => return Err(Error::Stage(format!("ulimit {other:?} is not known"))),
+        let Some(resource) = resource(name) else {
+            return Err(Error::Stage(format!("invalid ulimit type: {name}")));
         };
         let limit = |n: u64| (n != u64::MAX).then_some(n);
         setrlimit(resource, Rlimit { current: limit(*soft), maximum: limit(*hard) })

@@ -38,5 +38,6 @@ pub mod userns;
 mod window;
 
 pub use error::Error;
+pub use etc::is_ulimit;
 pub use request::{Mount, Network, Request, Role, Rootfs};
 pub use run::{Exit, Killer, Running, spawn};

@@ -35,6 +35,7 @@ pub struct Draft {
     merged: Mutex<Option<Merged>>,
     spares: Arc<Spares>,
     pub(crate) skipped: Skipped,
+    pub(crate) whole: bool,
 }
 
 impl Store {
@@ -64,6 +65,7 @@ impl Store {
             merged: Mutex::default(),
             spares: self.spares.clone(),
             skipped: Skipped::default(),
+            whole: false,
         })
     }
 }
@@ -80,6 +82,11 @@ impl Draft {
     #[must_use]
     pub fn upper(&self) -> &Path {
         &self.upper
+    }
+
+    /// Says that the layer is to be the same on whatever it lies: also what is there already is in it (`COPY --link`).
+    pub fn keep_whole(&mut self) {
+        self.whole = true;
     }
 
     /// The folder that overlayfs works in.
@@ -180,7 +187,7 @@ impl Draft {
             merged.write_changes(&self.layers, &self.upper)?;
         }
         let staged = self.work.folder("staged")?;
-        let record = Record { parent: self.parent.clone(), skipped: self.skipped };
+        let record = Record { parent: self.parent.clone(), skipped: self.skipped, whole: self.whole };
         let text = serde_json::to_vec(&record).map_err(io::Error::from).at(&staged)?;
         disk::write(&staged.join("layer.json"), &text)?;
         fs::rename(&self.upper, staged.join("fs")).at(&self.upper)?;
@@ -204,6 +211,6 @@ impl Draft {
         }
         let bytes = disk::read(&folder.join("layer.json"))?.ok_or_else(|| Error::Missing(id.clone()))?;
         let record: Record = serde_json::from_slice(&bytes).map_err(io::Error::from).at(&folder)?;
-        Ok(Snapshot { id: id.clone(), path: folder.join("fs"), parent: record.parent, skipped: record.skipped })
+        Ok(record.snapshot(id, &folder))
     }
 }

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::error::At as _;
-use crate::{Error, Result, Snapshot, SnapshotId, Store};
 use archipel_sandbox::copy::{Marks, dress};
 
+use crate::error::At as _;
+use crate::{Error, Result, Snapshot, SnapshotId, Store, View, mark};
+
 impl Store {
-    /// Lays the files of a snapshot (its own, not those below it) on `parent`, with the marks of what it removed. Nothing is copied:
-    /// snapshots never change, so two can have the same files by links.
+    /// Lays the files of a snapshot (its own, not those below it) on `parent`, with the marks of what it removed of that. Nothing is
+    /// copied: snapshots never change, so two can have the same files by links.
     ///
     /// # Errors
     /// [`Error::Missing`], or the file system's.
@@ -21,25 +22,33 @@ impl Store {
         let layer = self.snapshot(layer)?.ok_or_else(|| Error::Missing(layer.clone()))?;
         let mut draft = self.draft(parent)?;
         draft.skipped = layer.skipped;
-        link_tree(&layer.path, draft.upper())?;
+        // What is as it was below is so by chance here, and elsewhere would be missed.
+        draft.keep_whole();
+        let below = parent.map(|parent| self.view(Some(parent))).transpose()?;
+        link_tree(&layer.path, draft.upper(), below.as_ref().map(View::path))?;
+        drop(below);
         draft.commit(id)
     }
 }
 
-/// Makes the folders of a tree once more, and links everything else into them.
-fn link_tree(from: &Path, to: &Path) -> Result<()> {
+/// Makes the folders of a tree once more, and links everything else into them. A mark that hides nothing of what is `below` is left
+/// out: where there is no other layer with that folder, the kernel shows it as a file.
+fn link_tree(from: &Path, to: &Path, below: Option<&Path>) -> Result<()> {
     let mut folders = HashMap::new();
-    let mut open = vec![PathBuf::new()];
-    while let Some(folder) = open.pop() {
+    let mut open = vec![(PathBuf::new(), below.map(Path::to_owned))];
+    while let Some((folder, below)) = open.pop() {
         let (source, target) = (from.join(&folder), to.join(&folder));
         let meta = fs::symlink_metadata(&source).at(&source)?;
         for entry in fs::read_dir(&source).at(&source)? {
             let entry = entry.at(&source)?;
             let (path, place) = (folder.join(entry.file_name()), target.join(entry.file_name()));
-            if entry.file_type().at(&source)?.is_dir() {
+            let below = below.as_ref().map(|below| below.join(entry.file_name()));
+            let hidden = below.as_ref().and_then(|below| fs::symlink_metadata(below).ok());
+            let meta = entry.metadata().at(&source)?;
+            if meta.is_dir() {
                 fs::create_dir(&place).at(&place)?;
-                open.push(path);
-            } else {
+                open.push((path, below.filter(|_| hidden.is_some_and(|hidden| hidden.is_dir()))));
+            } else if hidden.is_some() || !mark::is_gone(&entry.path(), &meta) {
                 fs::hard_link(entry.path(), &place).at(&place)?;
             }
         }

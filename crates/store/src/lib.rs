@@ -26,6 +26,7 @@
 
 mod cache;
 mod changes;
+mod difference;
 mod disk;
 mod draft;
 mod error;

@@ -1,7 +1,7 @@
 //! Snapshots: the files of one layer, and what it lies on.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use archipel_oci::{ChainId, Digest};
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,8 @@ pub struct Snapshot {
     pub parent: Option<SnapshotId>,
     /// What its archive wanted and this machine does not give.
     pub skipped: Skipped,
+    /// Whether its layer is made of all its files, whatever was below when they came.
+    pub whole: bool,
 }
 
 /// `layer.json`.
@@ -82,6 +84,16 @@ pub(crate) struct Record {
     pub(crate) parent: Option<SnapshotId>,
     #[serde(default)]
     pub(crate) skipped: Skipped,
+    #[serde(default)]
+    pub(crate) whole: bool,
+}
+
+impl Record {
+    /// The snapshot that has this record in its folder.
+    pub(crate) fn snapshot(self, id: &SnapshotId, folder: &Path) -> Snapshot {
+        let Self { parent, skipped, whole } = self;
+        Snapshot { id: id.clone(), path: folder.join("fs"), parent, skipped, whole }
+    }
 }
 
 impl Store {
@@ -99,8 +111,7 @@ impl Store {
         let Some(bytes) = disk::read(&folder.join("layer.json"))? else { return Ok(None) };
         // A record that was cut short by a power failure is none: the snapshot is made again.
         let Ok(record) = serde_json::from_slice::<Record>(&bytes) else { return Ok(None) };
-        let path = folder.join("fs");
-        Ok(Some(Snapshot { id: id.clone(), path, parent: record.parent, skipped: record.skipped }))
+        Ok(Some(record.snapshot(id, &folder)))
     }
 
     /// A snapshot and all that it lies on.

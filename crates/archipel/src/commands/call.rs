@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use archipel_build::Error as BuildError;
+use archipel_build::{Answer, Called, Check, Error as BuildError};
+use archipel_dockerfile::{Outline, Stage};
 
 use super::{BuildArgs, shared};
 use crate::environment::Environment;
@@ -64,24 +65,44 @@ impl Call {
     }
 }
 
+/// Who answered, and what.
+enum Answered {
+    Frontend(Called),
+    Check(Check),
+    Outline(Answer<Outline>),
+    Targets(Answer<Vec<Stage>>),
+}
+
 /// Answers what `--call` asks.
 pub(super) fn run(args: &BuildArgs, environment: &Environment) -> Result<u8, Error> {
     let call = Call::of(args)?;
     let resolved = request::resolve(args, environment)?;
     let request = &resolved.request;
-    let subrequest = call.method.subrequest();
     let view = View::new(environment.progress(args.progress)?, 0, environment);
-    let sink = view.sink();
-    let asked = shared::on_engine(environment, |engine| async move { engine.call(request, subrequest, &sink).await });
+    let (sink, may_be_another, method) = (view.sink(), args.runs_programs(), call.method);
+    // One engine for both: what comes from elsewhere is asked for once.
+    let answered = shared::on_engine(environment, |engine| async move {
+        if may_be_another && let Some(answer) = engine.call(request, method.subrequest(), &sink).await? {
+            return Ok(Answered::Frontend(answer));
+        }
+        Ok(match method {
+            Method::Check => Answered::Check(engine.check(request).await?),
+            Method::Outline => Answered::Outline(engine.outline(request).await?),
+            Method::Targets => Answered::Targets(engine.stages(request).await?),
+        })
+    });
     view.finish(None);
-    let asked = asked?;
-    if let Some(answer) = asked {
-        render::print(if call.json { &answer.json } else { &answer.text })?;
-        return Ok(if call.ignore_status { status::OK } else { answer.status });
-    }
-    match call.method {
-        Method::Check => {
-            let check = shared::on_engine(environment, |engine| async move { engine.check(request).await })?;
+    match answered? {
+        Answered::Frontend(answer) => {
+            render::print(match &answer {
+                answer if call.json => &answer.json,
+                // Nothing found is nothing said.
+                answer if call.method == Method::Check && answer.text.trim().is_empty() => checks::NOTHING,
+                answer => &answer.text,
+            })?;
+            return Ok(if call.ignore_status { status::OK } else { answer.status });
+        }
+        Answered::Check(check) => {
             // What no rule is about is no part of the result that programs compare with docker's.
             let warnings = diagnostic::listing(&check.warnings, &check.name, &check.text);
             let _ = std::io::stderr().write_all(warnings.as_bytes());
@@ -94,15 +115,15 @@ pub(super) fn run(args: &BuildArgs, environment: &Environment) -> Result<u8, Err
             let passed = check.findings.is_empty() || call.ignore_status;
             return Ok(if passed { status::OK } else { status::FAILED });
         }
-        Method::Outline => {
-            let answer = shared::on_engine(environment, |engine| async move { engine.outline(request).await })?;
+        Answered::Outline(answer) => {
             render::print(&match call.json {
                 true => shared::json(&checks::outline_json(&answer.value, &answer.text)),
                 false => checks::outline(&answer.value),
             })?;
+            // Whoever does not read this cannot be told.
+            let _ = std::io::stderr().write_all(checks::warnings(&answer.warnings).as_bytes());
         }
-        Method::Targets => {
-            let answer = shared::on_engine(environment, |engine| async move { engine.stages(request).await })?;
+        Answered::Targets(answer) => {
             render::print(&match call.json {
                 true => shared::json(&checks::targets_json(&answer.value, &answer.text)),
                 false => checks::targets(&answer.value),

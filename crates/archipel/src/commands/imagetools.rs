@@ -9,7 +9,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::attested::{self, Part};
-use super::place::Place;
+use super::place::{self, Place};
 use super::shared;
 use crate::environment::Environment;
 use crate::errors::{Error, status};
@@ -177,7 +177,7 @@ fn value(source: &IndexSource) -> Result<Value, Error> {
         "digest": source.manifest.digest(),
         "size": source.manifest.bytes().len(),
     });
-    if let Document::Index(index) = parse(source)? {
+    if let Document::Index(index) = place::parse(&source.manifest)? {
         manifest["manifests"] = json!(index.manifests);
         if !index.annotations.is_empty() {
             manifest["annotations"] = json!(index.annotations);
@@ -202,7 +202,7 @@ fn text(source: &IndexSource) -> Result<String, Error> {
         manifest.media_type(),
         manifest.digest()
     );
-    let Document::Index(index) = parse(source)? else { return Ok(shown) };
+    let Document::Index(index) = place::parse(&source.manifest)? else { return Ok(shown) };
     shown.push_str(&notes("", &index.annotations));
     shown.push_str("\nManifests:\n");
     for child in &index.manifests {
@@ -227,11 +227,6 @@ fn notes(indent: &str, annotations: &BTreeMap<String, String>) -> String {
     }
     let lines: String = annotations.iter().map(|(key, value)| format!("{indent}  {key}: {value}\n")).collect();
     format!("{indent}Annotations:\n{lines}")
-}
-
-fn parse(source: &IndexSource) -> Result<Document, Error> {
-    let told = || Error::io(source.reference.to_string());
-    source.manifest.parse().map_err(|e| told()(std::io::Error::other(e)))
 }
 
 fn pretty(bytes: &[u8]) -> Result<String, Error> {

@@ -13,7 +13,7 @@ pub(crate) fn parse(text: &str) -> Result<Output, String> {
     }
     // docker: one field that is not a type is a folder to put the files in, whatever its name.
     if !text.contains(',') && !text.starts_with("type=") {
-        return Ok(Output::Local { dest: text.into(), split: None, epoch: None });
+        return Ok(Output::Local { dest: text.into(), delete: false, split: None, epoch: None });
     }
     let mut fields = Fields::new(text)?;
     let Some(kind) = fields.take("type") else {
@@ -23,6 +23,11 @@ pub(crate) fn parse(text: &str) -> Result<Output, String> {
     let output = match kind.as_str() {
         "local" => Output::Local {
             dest: dest.ok_or("type=local needs dest=FOLDER")?.into(),
+            delete: match fields.take("mode").as_deref() {
+                None | Some("" | "copy") => false,
+                Some("delete") => true,
+                Some(other) => return Err(format!("mode={other} is not known: copy or delete")),
+            },
             split: fields.boolean("platform-split")?,
             epoch: fields.epoch()?,
         },
@@ -68,6 +73,17 @@ pub(crate) fn parse(text: &str) -> Result<Output, String> {
     };
     fields.finish(&kind)?;
     Ok(output)
+}
+
+/// Refuses `mode=delete` for a folder with something in it that is to stay.
+pub(crate) fn check_delete(output: &Output, stays: &[PathBuf]) -> Result<(), String> {
+    let Output::Local { dest, delete: true, .. } = output else { return Ok(()) };
+    // One that is not there has nothing in it.
+    let Ok(folder) = dest.canonicalize() else { return Ok(()) };
+    match stays.iter().find(|path| path.canonicalize().is_ok_and(|path| path.starts_with(&folder))) {
+        Some(path) => Err(format!("mode=delete would remove {}: give the files a folder of their own", path.display())),
+        None => Ok(()),
+    }
 }
 
 /// Whether the bytes of a result go to standard output.
@@ -167,6 +183,30 @@ mod tests {
     fn shorthands() {
         assert!(matches!(parse("-"), Ok(Output::Tar { dest: None, .. })));
         assert!(matches!(parse("out/dir"), Ok(Output::Local { dest, .. }) if dest.as_os_str() == "out/dir"));
+    }
+
+    #[test]
+    fn deletes_nothing_that_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let context = dir.path().join("project/context");
+        std::fs::create_dir_all(&context).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("project"), dir.path().join("link")).unwrap();
+        let stays = [context];
+        for (dest, good) in [
+            ("", false),
+            ("project", false),
+            ("link", false),
+            ("project/context", false),
+            ("project/context/out", true),
+        ] {
+            let dest = dir.path().join(dest).display().to_string();
+            let output = parse(&format!("type=local,mode=delete,dest={dest}")).unwrap();
+            assert_eq!(check_delete(&output, &stays).is_ok(), good, "{dest}");
+            assert!(check_delete(&parse(&format!("type=local,mode=copy,dest={dest}")).unwrap(), &stays).is_ok());
+        }
+        let everything = parse("type=local,mode=delete,dest=/").unwrap();
+        assert!(check_delete(&everything, &stays).is_err());
+        assert!(parse("type=local,mode=merge,dest=x").is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! that contradict each other are told.
 
 use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use archipel_build::{CacheExport, Context, Dockerfile, ImageOptions, Output, Request};
 use archipel_oci::Platform;
@@ -59,7 +60,22 @@ pub(crate) fn resolve(args: &BuildArgs, environment: &Environment) -> Result<Res
         device_specs: environment.device_specs()?,
         jobs: args.jobs,
     };
+    let stays = stays(&request, environment)?;
+    for output in &request.outputs {
+        output::check_delete(output, &stays).map_err(|reason| Error::Usage(format!("--output: {reason}")))?;
+    }
     Ok(Resolved { request, _spool: spool })
+}
+
+/// What no output may remove: the person's own folder, the store, and what is built.
+fn stays(request: &Request, environment: &Environment) -> Result<Vec<PathBuf>, Error> {
+    let local = |context: &Context| match context {
+        Context::Local(path) | Context::OciLayout { path, .. } => Some(path.clone()),
+        _ => None,
+    };
+    let contexts = std::iter::once(&request.context).chain(request.named_contexts.iter().map(|(_, context)| context));
+    let own = environment.home_dir().map(Path::to_owned);
+    Ok(contexts.filter_map(local).chain(own).chain([environment.store_dir()?]).collect())
 }
 
 /// What is to be attested; of two wishes of a kind the later counts, and `--attest` over both.

@@ -54,6 +54,9 @@ pub(crate) fn ulimit(text: &str) -> Result<(String, u64, u64), String> {
     // -1 is docker's word for no limit.
     let number = |text: &str| if text == "-1" { Ok(u64::MAX) } else { text.parse().map_err(|_| form()) };
     let (name, limits) = text.split_once('=').ok_or_else(form)?;
+    if !archipel_sandbox::is_ulimit(name) {
+        return Err(format!("invalid ulimit type: {name}"));
+    }
     let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
     let (soft, hard) = (number(soft)?, number(hard)?);
     if soft > hard { Err("the soft limit is above the hard one".into()) } else { Ok((name.to_owned(), soft, hard)) }
@@ -127,6 +130,7 @@ mod tests {
         assert_eq!(ulimit("nofile=1:2"), Ok(("nofile".into(), 1, 2)));
         assert_eq!(ulimit("core=-1"), Ok(("core".into(), u64::MAX, u64::MAX)));
         assert!(ulimit("nofile=3:2").is_err());
+        assert_eq!(ulimit("files=1"), Err("invalid ulimit type: files".into()));
         assert_eq!(host("a:::1"), Ok(("a".into(), "::1".into())));
         assert_eq!(host("a=[::1]"), Ok(("a".into(), "::1".into())));
         assert_eq!(host("a:10.0.0.1"), Ok(("a".into(), "10.0.0.1".into())));

@@ -14,22 +14,28 @@ use serde_json::{Map, Value, json};
 use super::Progress;
 use super::table;
 
+/// What is said of a Dockerfile in which no check finds anything.
+pub(crate) const NOTHING: &str = "Check complete, no warnings found.\n";
+
 /// How many lines an excerpt has besides its first.
 const CONTEXT: usize = 4;
 
 /// The result of checks, for people. Errors are not in it: they are told as all errors are.
 pub(crate) fn check(check: &Check) -> String {
     let mut text = match check.findings.len() {
-        0 if check.errors.is_empty() => return "Check complete, no warnings found.\n".into(),
+        0 if check.errors.is_empty() => return NOTHING.into(),
         0 => return String::new(),
         1 => "Check complete, 1 warning has been found!\n".to_owned(),
         n => format!("Check complete, {n} warnings have been found!\n"),
     };
     let lines = LineIndex::new(&check.text);
+    // The logins in them stay out of logs.
+    let shown = masked(&check.text);
+    let shown: Vec<&str> = shown.split('\n').collect();
     for finding in &check.findings {
         let url = finding.rule.url().map_or_else(String::new, |url| format!(" - {url}"));
         text.push_str(&format!("\nWARNING: {}{url}\n{}\n", finding.rule.name, finding.message));
-        text.push_str(&excerpt(&check.name, &check.text, lines.lines(&finding.span)));
+        text.push_str(&excerpt(&check.name, &shown, lines.lines(&finding.span)));
     }
     text
 }
@@ -77,10 +83,8 @@ pub(super) fn parse_error(errors: &[Diagnostic], text: &str, parsed: bool) -> Op
     Some(format!("dockerfile parse error on line {line}: {}", error.message)).filter(|_| error.code != "no-stage")
 }
 
-/// The lines of a finding with some around them. The logins in them stay out of logs.
-fn excerpt(name: &str, text: &str, (first, last): (usize, usize)) -> String {
-    let text = masked(text);
-    let lines: Vec<&str> = text.split('\n').collect();
+/// The lines of a finding with some around them.
+fn excerpt(name: &str, lines: &[&str], (first, last): (usize, usize)) -> String {
     let (mut from, mut to) = (first, last.min(lines.len()));
     // Longer findings get fewer lines, and the count runs as BuildKit's does: lines above and below, and one more.
     let (wanted, mut given) = (if first == to { CONTEXT } else { CONTEXT / 2 }, 0);
@@ -96,9 +100,7 @@ fn excerpt(name: &str, text: &str, (first, last): (usize, usize)) -> String {
         given += 1;
     }
     let mut shown = format!("{name}:{first}\n--------------------\n");
-    for (number, line) in
-        lines.iter().enumerate().map(|(n, line)| (n + 1, line)).filter(|(n, _)| (from..=to).contains(n))
-    {
+    for (number, line) in (from..).zip(lines.get(from.saturating_sub(1)..to).unwrap_or_default()) {
         let mark = if (first..=last).contains(&number) { ">>>" } else { "   " };
         shown.push_str(&format!(" {number:3} | {mark} {}\n", line.trim_end_matches('\r')));
     }
@@ -245,27 +247,32 @@ impl Warnings {
     }
 
     fn summary(&self) -> String {
-        let warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = match warnings.len() {
-            0 => return String::new(),
-            1 => "1 warning found".to_owned(),
-            n => format!("{n} warnings found"),
-        };
-        let list: String = warnings.iter().map(|warning| format!(" - {warning}\n")).collect();
-        format!("\n {found} (use --check to expand):\n{list}")
+        warnings(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// A list of warnings at the end of an answer. Nothing if there is none.
+pub(crate) fn warnings(warnings: &[String]) -> String {
+    let found = match warnings.len() {
+        0 => return String::new(),
+        1 => "1 warning found".to_owned(),
+        n => format!("{n} warnings found"),
+    };
+    let list: String = warnings.iter().map(|warning| format!(" - {warning}\n")).collect();
+    format!("\n {found} (use --check to expand):\n{list}")
 }
 
 #[cfg(test)]
 mod tests {
     use archipel_build::Warning;
+    use archipel_dockerfile::{Finding, RULES};
 
     use super::*;
 
     #[test]
     fn excerpts_are_buildkits() {
-        let text = "FROM a\nRUN b \\\n  c\nRUN d\nRUN e\nRUN f\n";
-        insta::assert_snapshot!(excerpt("Dockerfile", text, (1, 1)), @r"
+        let text: Vec<&str> = "FROM a\nRUN b \\\n  c\nRUN d\nRUN e\nRUN f\n".split('\n').collect();
+        insta::assert_snapshot!(excerpt("Dockerfile", &text, (1, 1)), @r"
         Dockerfile:1
         --------------------
            1 | >>> FROM a
@@ -273,7 +280,7 @@ mod tests {
            3 |       c
         --------------------
         ");
-        insta::assert_snapshot!(excerpt("Dockerfile", text, (2, 3)), @r"
+        insta::assert_snapshot!(excerpt("Dockerfile", &text, (2, 3)), @r"
         Dockerfile:2
         --------------------
            1 |     FROM a
@@ -282,12 +289,19 @@ mod tests {
            4 |     RUN d
         --------------------
         ");
-        insta::assert_snapshot!(excerpt("Dockerfile", "ADD http://me:pw@h /", (1, 1)), @r"
-        Dockerfile:1
-        --------------------
-           1 | >>> ADD http://xx:xx@h /
-        --------------------
-        ");
+    }
+
+    #[test]
+    fn logins_do_not_show() {
+        let check = Check {
+            name: "Dockerfile".into(),
+            text: "FROM scratch\nadd http://me:pw@h /".into(),
+            findings: vec![Finding { rule: RULES[0], span: 13..34, message: "m".into() }],
+            parsed: true,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        };
+        assert!(super::check(&check).contains("   2 | >>> add http://xx:xx@h /\n"));
     }
 
     #[test]

@@ -63,6 +63,14 @@ fn a_base_image_that_is_nowhere_is_an_error() {
     let json = check(&["--target=b"]);
     assert!(json["buildError"].is_null());
     assert_eq!(json["warnings"].as_array().unwrap().len(), 2);
+    // Nor may what only files are taken from.
+    for line in [format!("COPY --from={base}3 /a /b"), format!("RUN --mount=from={base}3,target=/m true")] {
+        archipel.home.context("c", [("Dockerfile", format!("FROM {base}\nENV a=b\n{line}\n"))]);
+        let json = check(&[]);
+        let told = json["buildError"]["message"].as_str().unwrap_or_default();
+        assert!(told.starts_with(&format!("{base}3: failed to resolve source metadata for {base}3")), "{line}: {told}");
+        assert_eq!(json["buildError"]["location"]["ranges"][0]["start"]["line"], 3);
+    }
 }
 
 #[test]
@@ -234,6 +242,17 @@ ARG filter
     };
     assert_eq!(json("targets")["targets"][2]["default"], true);
     assert_eq!(json("outline")["secrets"][0]["required"], true);
+    archipel.home.context("c", [("Dockerfile", "FROM scratch as a\nFROM scratch AS b\nUSER $abcd\n")]);
+    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["build", "--call=outline", "c"])), @r"
+    $ archipel build --call=outline c
+    TARGET: b
+
+
+     2 warnings found (use --check to expand):
+     - FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 1)
+     - UndefinedVar: Usage of undefined variable '$abcd' (line 3)
+    [exit 0]
+    ");
     insta::assert_snapshot!(transcript(&archipel, &archipel.run(["build", "--call=what", "c"])), @r"
     $ archipel build --call=what c
     error: --call=what: it is build, check, outline or targets
@@ -261,29 +280,25 @@ fn needs_userns_a_build_tells_of_them_and_may_fail_for_them() {
 }
 
 #[test]
-fn a_language_that_is_not_built_in() {
+fn a_text_is_a_dockerfile_if_that_is_said() {
     let archipel = archipel();
+    let dockerfile = "--build-arg=BUILDKIT_SYNTAX=docker/dockerfile:1.7-labs";
     archipel.home.context("c", [("Dockerfile", "# syntax=example.com/nix:1\nFROM scratch\n")]);
-    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["build", "c"])), @r"
-    $ archipel build c
-    error[foreign-frontend]: the frontend example.com/nix:1 is not built in, and other frontends are not run
+    assert_eq!(archipel.run(["build", "--call=targets", dockerfile, "c"]).code(), 0);
+    let other = archipel.run(["build", "--check", "--build-arg=BUILDKIT_SYNTAX=UPPER", "c"]).fails(2);
+    assert!(other.contains("build argument BUILDKIT_SYNTAX: the frontend UPPER is no image"), "{other}");
+    archipel.home.context("c", [("Dockerfile", "# syntax=UPPER\nFROM scratch\n")]);
+    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["build", "--check", "c"])), @r"
+    $ archipel build --check c
+    error[frontend-image]: the frontend UPPER is no image: image name `UPPER` has upper-case letters: names are lower case, only tags may have them
      --> Dockerfile:1:10
       |
-    1 | # syntax=example.com/nix:1
-      |          ^^^^^^^^^^^^^^^^^
+    1 | # syntax=UPPER
+      |          ^^^^^
       |
-      = help: if the text is a Dockerfile all the same, remove the directive, or build with --build-arg BUILDKIT_SYNTAX=docker/dockerfile:1
+      = help: write it as an image is named: # syntax=registry.example/name:tag
 
     error: Dockerfile has 1 error
     [exit 1]
     ");
-    let dockerfile = "--build-arg=BUILDKIT_SYNTAX=docker/dockerfile:1.7-labs";
-    assert_eq!(archipel.run(["build", "--call=targets", dockerfile, "c"]).code(), 0);
-    let other = archipel.run(["build", "--check", "--build-arg=BUILDKIT_SYNTAX=example.com/hlb", "c"]);
-    assert_eq!(other.code(), 2);
-    assert!(
-        other.stderr().contains("build argument BUILDKIT_SYNTAX: the frontend example.com/hlb"),
-        "{}",
-        other.stderr()
-    );
 }

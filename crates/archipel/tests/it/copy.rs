@@ -1,6 +1,6 @@
 //! What COPY and ADD put where, as BuildKit does it, also where that is a surprise.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
 use archipel_testkit::{Archipel, Reply, Script, requires};
@@ -38,6 +38,34 @@ fn needs_userns_several_sources_without_a_folder_leave_the_last() {
     let (files, told) = built(&archipel, "COPY d a b /to");
     assert_eq!(files, ["drwxr-xr-x 0/0 to/", "-rw-r--r-- 0/0 to/a", "-rw-r--r-- 0/0 to/b", "-rw-r--r-- 0/0 to/f"]);
     assert!(!told.contains("only the last"), "{told}");
+}
+
+#[test]
+fn needs_userns_a_folder_that_hands_its_group_on_does_so_to_those_made_in_it() {
+    requires!(userns);
+    let archipel = archipel();
+    let context = archipel.home.context("c", [("a", "a"), ("p/d/f", "f")]);
+    std::fs::set_permissions(context.join("p/d"), std::fs::Permissions::from_mode(0o2755)).unwrap();
+    let (files, _) =
+        built(&archipel, "COPY p /\nCOPY --chown=:7 p /\nCOPY a /d/x/\nCOPY --chown=5:6 a /d/y/\nWORKDIR /d/z");
+    let folders: Vec<&String> = files.iter().filter(|file| file.ends_with('/')).collect();
+    let expected = ["drwxr-sr-x 0/7 d/", "drwxr-sr-x 0/7 d/x/", "drwxr-sr-x 5/6 d/y/", "drwxr-sr-x 0/7 d/z/"];
+    assert_eq!(folders, expected.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn needs_userns_a_folder_itself_with_parents_is_nothing() {
+    requires!(userns);
+    let archipel = archipel();
+    archipel.home.context("c", [("a", "a"), ("d/f", "f")]);
+    for (source, dest) in [(".", "x"), ("./d/./", "y"), ("/", "z")] {
+        let (files, told) = built(&archipel, &format!("COPY --parents {source} /{dest}"));
+        assert_eq!(files, [format!("drwxr-xr-x 0/0 {dest}/")], "{source}");
+        assert!(told.contains("stands for nothing; write what is in it, such as `*`"), "{told}");
+    }
+    let (files, told) = built(&archipel, "COPY --parents * /x");
+    assert_eq!(files.len(), 4, "{files:?}");
+    assert!(!told.contains("stands for nothing"), "{told}");
 }
 
 #[test]
@@ -114,4 +142,24 @@ fn needs_userns_a_file_that_is_packed_for_the_way_arrives_as_it_is() {
     let (files, _) = built(&archipel, &format!("ADD --checksum={digest} http://{}/f /to", server.address()));
     assert_eq!(files, ["-rw------- 0/0 to"]);
     server.finish();
+}
+
+#[test]
+fn needs_userns_an_archive_that_is_wrong_is_told_with_its_step() {
+    requires!(userns);
+    let archipel = archipel();
+    let mut header = [0; 512];
+    header[..1].copy_from_slice(b"f");
+    header[100..107].copy_from_slice(b"0000644");
+    header[156] = b'1';
+    header[157..161].copy_from_slice(b"nope");
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..154].copy_from_slice(format!("{sum:06o}").as_bytes());
+    archipel
+        .home
+        .context("c", [("Dockerfile", &b"FROM scratch\nADD t.tar /o/\n"[..]), ("t.tar", &[header, [0; 512]].concat())]);
+    let failed = archipel.run(["build", "c"]).stderr();
+    assert!(failed.contains("[1/1] ADD t.tar /o/ on "), "{failed}");
+    assert!(failed.contains(": archive: f is a link to what is not there\n --> Dockerfile:2:1\n"), "{failed}");
 }

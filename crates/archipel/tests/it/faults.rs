@@ -198,7 +198,7 @@ fn file(tar: &mut Vec<u8>, name: &str, content: &[u8]) {
 }
 
 /// Whether a process with this in its arguments runs: the marks are numbers that no other test uses.
-fn running(mark: &str) -> bool {
+pub(crate) fn running(mark: &str) -> bool {
     let sleeps = |entry: std::fs::DirEntry| {
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let text = String::from_utf8_lossy(&line).into_owned();
@@ -207,7 +207,7 @@ fn running(mark: &str) -> bool {
     std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).any(sleeps)
 }
 
-fn wait_until(mut condition: impl FnMut() -> bool, otherwise: &str) {
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool, otherwise: &str) {
     let begun = Instant::now();
     while !condition() {
         assert!(begun.elapsed() < Duration::from_secs(20), "{otherwise}");

@@ -39,7 +39,7 @@ fn needs_userns_a_repository_by_ssh_is_had_with_the_keys_that_the_build_is_given
     fs::write(programs.join("ssh"), SSH).unwrap();
     fs::set_permissions(programs.join("ssh"), fs::Permissions::from_mode(0o755)).unwrap();
     let url = format!("git@h.example:{}", home.join("r").display());
-    archipel.home.context("c", [("Dockerfile", format!("FROM scratch\nADD {url} /r\n"))]);
+    archipel.home.context("c", [("Dockerfile", format!("FROM scratch\nADD --chmod=go= {url} /r\n"))]);
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display());
     let build = |more: &[&str]| {
         let out = format!("--output={}", home.join("out").display());
@@ -58,6 +58,8 @@ fn needs_userns_a_repository_by_ssh_is_had_with_the_keys_that_the_build_is_given
     let done = build(&["--ssh", &format!("default={}", key.display())]);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     assert_eq!(fs::read_to_string(home.join("out/r/file")).unwrap(), "by ssh\n");
+    // The repository's own folder is copied as well as what is in it.
+    assert_eq!(fs::metadata(home.join("out/r")).unwrap().permissions().mode() & 0o777, 0o700);
     let calls = fs::read_to_string(log).unwrap();
     assert!(calls.contains("-F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=accept-new"), "{calls}");
 }

@@ -27,15 +27,15 @@ fn names_platforms_and_sizes() {
     insta::assert_snapshot!(columns(run(&["images"])), @r"
     $  archipel  images
     REPOSITORY  TAG  IMAGE  ID  PLATFORMS  SIZE
-    [REGISTRY]/app  1  84972ccd1ae7  linux/amd64,linux/arm64  646  B
-    [REGISTRY]/one  latest  009e30fbd8e2  linux/arm/v7  387  B
-    short  latest  84972ccd1ae7  linux/amd64,linux/arm64  646  B
+    [REGISTRY]/app  1  a2172b0a2422  linux/amd64,linux/arm64  646  B
+    [REGISTRY]/one  latest  cf4a0b498e2b  linux/arm/v7  387  B
+    short  latest  a2172b0a2422  linux/amd64,linux/arm64  646  B
     [exit  0]
     ");
     insta::assert_snapshot!(columns(run(&["images", "short"])), @r"
     $  archipel  images  short
     REPOSITORY  TAG  IMAGE  ID  PLATFORMS  SIZE
-    short  latest  84972ccd1ae7  linux/amd64,linux/arm64  646  B
+    short  latest  a2172b0a2422  linux/amd64,linux/arm64  646  B
     [exit  0]
     ");
     insta::assert_snapshot!(run(&["images", "--format", "{{.Repository}}:{{.Tag}} {{.Platforms}}"]), @r"
@@ -64,12 +64,12 @@ fn names_platforms_and_sizes() {
     // By id: both names go, and only with a word.
     let id = archipel.ok(["images", "-q", "short"]);
     insta::assert_snapshot!(run(&["rmi", id.trim()]), @r"
-    $ archipel rmi 84972ccd1ae7
-    error: `84972ccd1ae7` has several names ([REGISTRY]/app:1, short:latest): give one of them, or --force
+    $ archipel rmi a2172b0a2422
+    error: `a2172b0a2422` has several names ([REGISTRY]/app:1, short:latest): give one of them, or --force
     [exit 2]
     ");
     insta::assert_snapshot!(run(&["rmi", "--force", id.trim(), "nope"]), @r"
-    $ archipel rmi --force 84972ccd1ae7 nope
+    $ archipel rmi --force a2172b0a2422 nope
     Untagged: [REGISTRY]/app:1
     Untagged: short:latest
     [exit 0]

@@ -310,3 +310,14 @@ fn needs_qemu_a_foreign_image_runs_with_a_warning_and_one_that_was_asked_for_wit
     assert!(!asked.stderr().contains("does not match"), "{}", asked.stderr());
     assert!(asked.ok().contains("armv7l"));
 }
+
+#[test]
+fn needs_userns_a_secret_that_nobody_gave_is_an_empty_variable() {
+    requires!(userns);
+    let registry = OwnRegistry::start();
+    let archipel = with_busybox(registry.address());
+    let run = "RUN --mount=type=secret,id=x,env=X echo \"[${X-unset}]\" > /o";
+    archipel.home.context("c", [("Dockerfile", format!("FROM busybox\n{run}\n"))]);
+    let _ = archipel.ok(["build", "-o", "out", "c"]);
+    assert_eq!(std::fs::read_to_string(archipel.home.work().join("out/o")).unwrap(), "[]\n");
+}

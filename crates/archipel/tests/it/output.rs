@@ -124,3 +124,34 @@ fn needs_userns_an_inline_cache_that_no_output_holds_is_told() {
         let _ = built.ok();
     }
 }
+
+#[test]
+fn needs_userns_mode_delete_leaves_the_result_alone_in_its_folder() {
+    requires!(userns);
+    let archipel = archipel();
+    let out = archipel.home.work().join("out");
+    std::fs::create_dir_all(out.join("linux_arm64/d/old")).unwrap();
+    for file in ["stale", "linux_arm64/d/f", "linux_arm64/d/old/deep"] {
+        std::fs::write(out.join(file), "old").unwrap();
+    }
+    let names = |folder: &str| {
+        let names = std::fs::read_dir(out.join(folder)).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let to = |mode: &str, dest: &str| {
+        build(&archipel, COPY, &["--platform", BOTH, "-o", &format!("type=local,dest={dest},mode={mode}")])
+    };
+    let _ = to("copy", "out").ok();
+    assert_eq!(names(""), ["linux_amd64", "linux_arm64", "stale"]);
+    let _ = to("delete", "out").ok();
+    assert_eq!(
+        (names(""), names("linux_arm64/d")),
+        (vec!["linux_amd64".into(), "linux_arm64".into()], vec!["f".into()])
+    );
+    assert_eq!(std::fs::read(out.join("linux_arm64/d/f")).unwrap(), b"f");
+    // The context is in it.
+    let refused = to("delete", ".");
+    assert!(refused.code() != 0 && refused.stderr().contains("a folder of their own"), "{}", refused.stderr());
+}

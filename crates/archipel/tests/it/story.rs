@@ -2,7 +2,7 @@
 
 use archipel_testkit::{ImageBuilder, OwnRegistry, elf, requires, write_layout};
 
-use crate::util::{archipel, transcript};
+use crate::util::{archipel, publish, transcript};
 
 const PLATFORMS: [(&str, &str); 3] = [("linux/amd64", "amd64"), ("linux/arm64", "arm64"), ("linux/arm/v7", "arm")];
 
@@ -82,6 +82,45 @@ fn needs_userns_a_step_that_fails_is_shown_with_its_last_words() {
       | ^^^^^^^^
     [exit 1]
     "#);
+}
+
+#[test]
+fn needs_userns_a_device_that_cannot_be_made_is_said_to_be_one() {
+    requires!(userns);
+    let archipel = archipel();
+    let shell = elf::program("amd64", "mknod: /n: Operation not permitted\n", 1);
+    let base = ImageBuilder::new("linux/amd64").layer([("bin/", 0o755, &b""[..]), ("bin/sh", 0o755, &shell)]).build();
+    write_layout(&archipel.home.work().join("base"), &[base]);
+    archipel.home.context("c", [("Dockerfile", "FROM base\nRUN mknod /n c 1 3\n")]);
+    let failed =
+        archipel.run(["build", "--platform", "linux/amd64", "--build-context", "base=oci-layout://base", "c"]).stderr();
+    assert!(failed.contains("exit code: 1; the kernel makes no devices in a user namespace"), "{failed}");
+}
+
+#[test]
+fn needs_userns_an_image_that_is_here_is_unpacked_and_one_that_is_not_is_pulled() {
+    requires!(userns);
+    let (archipel, registry) = (archipel(), OwnRegistry::start());
+    let hello = elf::program("amd64", "hello\n", 0);
+    let base =
+        ImageBuilder::new("linux/amd64").layer([("bin/", 0o755, &b""[..]), ("bin/hello", 0o755, &hello)]).build();
+    let name = publish(&archipel, &registry, "base", &[base]);
+    let _ = archipel.ok(["pull", "--quiet", &name]);
+    let run = |image: &str| archipel.run(["run", "--platform", "linux/amd64", image, "/bin/hello"]).stderr();
+    let told = run(&name);
+    assert!(told.contains("unpacking") && !told.contains("pulling"), "{told}");
+
+    let other = ImageBuilder::new("linux/amd64").layer([("hello", 0o755, &*hello)]).build();
+    let name = publish(&archipel, &registry, "other", &[other]);
+    archipel.home.context("c", [("Dockerfile", format!("FROM {name}\nLABEL a=b\nRUN [\"/hello\"]\n"))]);
+    let output = "type=oci,tar=false,dest=out";
+    let built = archipel.run(["build", "--progress", "plain", "--platform", "linux/amd64", "--output", output, "c"]);
+    assert!(built.stderr().contains("pulling"), "{}", built.stderr());
+    // An image that is built has a PATH, also on a base without one.
+    let blobs = archipel.home.work().join("out/blobs/sha256");
+    let text = |entry: std::io::Result<std::fs::DirEntry>| std::fs::read(entry.unwrap().path()).unwrap();
+    let path = |blob: Vec<u8>| String::from_utf8_lossy(&blob).contains("\"Env\":[\"PATH=/usr/local/sbin:");
+    assert_eq!(std::fs::read_dir(blobs).unwrap().map(text).filter(|blob| path(blob.clone())).count(), 1);
 }
 
 #[test]

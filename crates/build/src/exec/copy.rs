@@ -13,7 +13,7 @@ use super::{Executor, archive, blocking};
 use crate::Error;
 use crate::engine::warn;
 use crate::plan::{CopyOp, Item, NodeId, Op};
-use crate::tree::{Destination, Match, Ownership, View, select};
+use crate::tree::{Destination, Match, Ownership, View, names_nothing, select};
 
 /// The most that is read of `/etc/passwd` and `/etc/group`.
 const MAX_ACCOUNTS: u64 = 4 * 1024 * 1024;
@@ -36,11 +36,12 @@ pub(super) async fn copy(
     let exec = executor.clone();
     let work = move || -> Result<(), Error> {
         let Op::Copy(op) = &exec.node(id).op else { return Ok(()) };
-        let draft = exec.engine.store.draft(parent.as_ref())?;
+        let mut draft = exec.engine.store.draft(parent.as_ref())?;
         let owner = owner(&exec, op, &draft, parent.as_ref())?;
         let ownership = Ownership { owner, mode: op.chmod.clone() };
         if op.link {
             // What is below is not looked at: its links are not followed, its folders are replaced or merged as layers are.
+            draft.keep_whole();
             write(&exec, op, &opened, &fetched, draft.upper(), ownership)?;
         } else {
             let mounted = draft.mount()?;
@@ -89,6 +90,14 @@ fn write(
             Item::Path(path) => select(&from.view, path, &op.selection)?,
             _ => Vec::new(),
         });
+    }
+    for item in op.items.iter().filter(|_| op.selection.parents) {
+        // BuildKit copies nothing without a word; but something is meant.
+        if let Item::Path(path) = item
+            && names_nothing(path)
+        {
+            warn(&exec.sink.0, format!("{path} with --parents stands for nothing; write what is in it, such as `*`"));
+        }
     }
     for found in chosen.iter().flatten().filter(|found| found.is_excluded_file()) {
         // BuildKit copies it without a word, and its documentation says that it does not.

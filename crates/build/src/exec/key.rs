@@ -15,7 +15,7 @@ use crate::source::GitCommit;
 use crate::tree::{Selection, View, digest, select};
 
 /// Changes when the same operation would make other bytes: old records are then not found.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// What the cache remembers of a node.
 ///
@@ -87,6 +87,9 @@ impl Executor {
             Op::Run(op) => self.run_key(op, id).await?,
             Op::Files(op) => self.files_key(op, id).await?,
             Op::Layer(layer) => self.layer_key(layer)?,
+            Op::Difference { lower, upper } => {
+                json!({ "difference": [self.root_key(lower)?, self.root_key(upper)?] })
+            }
             Op::Part(op) => return Ok(part(&self.output(op.run)?.snapshot, op.number)),
         };
         // A time that is written into the files is part of what they are. A process writes its own.

@@ -1,4 +1,4 @@
-//! A layer of something else on top of a root: what merges and differences are made of.
+//! Layers of something else on top of a root, which merges and differences are made of.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Executor, blocking};
 use crate::Error;
-use crate::plan::Layer;
+use crate::plan::{Layer, Root};
 
 pub(super) async fn layer(
     executor: Arc<Executor>,
@@ -20,6 +20,18 @@ pub(super) async fn layer(
     }
     let (of, store) = (executor.layer_snapshot(layer)?, executor.engine.store.clone());
     blocking(move || store.lay(&of, parent.as_ref(), &made).map(drop)).await?;
+    Ok(())
+}
+
+pub(super) async fn difference(
+    executor: Arc<Executor>,
+    lower: &Root,
+    upper: &Root,
+    made: SnapshotId,
+) -> Result<(), Error> {
+    let (lower, upper) = (executor.materialize(lower).await?, executor.materialize(upper).await?);
+    let store = executor.engine.store.clone();
+    blocking(move || store.difference(lower.as_ref(), upper.as_ref(), &made).map(drop)).await?;
     Ok(())
 }
 

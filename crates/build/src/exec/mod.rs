@@ -69,7 +69,7 @@ pub(crate) struct Executor {
     /// Caches elsewhere that could not be read, by their places among those of the request.
     pub(crate) lost_caches: Mutex<HashSet<usize>>,
     /// The caches that a step of `--no-cache` has begun anew.
-    pub(crate) fresh_caches: tokio::sync::Mutex<HashSet<String>>,
+    pub(crate) fresh_caches: Arc<tokio::sync::Mutex<HashSet<String>>>,
     /// The steps that images among the caches have. Asked for once, when a step is found nowhere else.
     pub(crate) inline: tokio::sync::OnceCell<inline::Known>,
 }
@@ -136,6 +136,7 @@ impl Executor {
             Op::MakeDir(op) => make_dir::make_dir(self.clone(), op, id, parent, made).await?,
             Op::Files(op) => files::files(self.clone(), op, id, parent, made).await?,
             Op::Layer(of) => layer::layer(self.clone(), of, parent, made).await?,
+            Op::Difference { lower, upper } => layer::difference(self.clone(), lower, upper, made).await?,
             Op::Part(part) => {
                 let run = &self.node(part.run).name;
                 return Err(Error::Request(format!("what {run} made has been pruned meanwhile; build again")));

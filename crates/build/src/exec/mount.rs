@@ -69,6 +69,7 @@ impl Executor {
         let reason = match error {
             Error::Request(reason) => reason,
             Error::Io { what, source } => format!("{what}: {source}"),
+            Error::Store(archive @ archipel_store::Error::Tar { .. }) => archive.to_string(),
             other => return other,
         };
         self.step_failed(id, reason, String::new())

@@ -287,6 +287,8 @@ fn secret_mount(exec: &Executor, secret: &SecretMount, id: NodeId, mounts: &mut 
             let reason = format!("secret {}: not found; give it with --secret id={},src=FILE", secret.id, secret.id);
             return Err(exec.step_failed(id, reason, String::new()));
         }
+        // A variable is there, and empty (BuildKit).
+        mounts.env.extend(secret.env.iter().map(|name| (name.clone(), String::new())));
         return Ok(());
     };
     let value = match &given.source {

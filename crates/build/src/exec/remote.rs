@@ -77,7 +77,7 @@ impl Fetched {
                 let view = View::open(&tree.path, None, false)?;
                 let excludes = op.selection.excludes.clone();
                 let matches = select(&view, "/", &Selection { excludes, ..Selection::default() })?;
-                to.copy(&view, &matches, &op.dest)
+                to.copy_dirs(&view, &matches, &op.dest, false)
             }
             Self::Http { file, name } => {
                 let told = || Error::io(file.path.display().to_string());

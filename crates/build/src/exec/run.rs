@@ -156,7 +156,15 @@ fn execute(exec: &Arc<Executor>, id: NodeId, request: &sandbox::Request) -> Resu
     if crashed && exec.node(id).how == How::Emulated {
         reason.push_str("; it crashed, which under emulation is often QEMU's doing: a newer one may help");
     }
+    if wanted_device(&tail) {
+        reason.push_str("; the kernel makes no devices in a user namespace, and every step runs in one");
+    }
     Ok(Some(Failure { reason, tail, crashed }))
+}
+
+/// Whether a process says that it could not make a device. It has the capability (docker's steps have it), which is no help here.
+fn wanted_device(tail: &str) -> bool {
+    tail.lines().any(|line| line.contains("mknod") && line.contains("Operation not permitted"))
 }
 
 /// A process that could not be begun is a step that failed, in the words that people know.

@@ -23,10 +23,11 @@ use rustix::io::Errno;
 use super::rootfs::Root;
 use crate::engine::warn;
 use crate::progress::Work;
-use crate::tree::xattr;
+use crate::tree::{mtime, xattr};
 use crate::{Error, Sink};
 
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+pub(super) const FOLDER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// How many of those that were left out a warning names.
 const NAMED: usize = 3;
@@ -56,7 +57,7 @@ pub(super) fn write(dest: &Path, roots: &[Root], epoch: Option<i64>, work: &Work
 }
 
 /// The destination itself is the person's word: a link there is meant.
-fn open_top(dest: &Path) -> Result<OwnedFd, Errno> {
+pub(super) fn open_top(dest: &Path) -> Result<OwnedFd, Errno> {
     openat(CWD, dest, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
@@ -195,11 +196,9 @@ impl<'a> Copy<'a> {
 
     /// With an epoch everything has it, as with BuildKit.
     fn time(&self, stat: &Stat) -> Timespec {
-        #[expect(clippy::unnecessary_cast, reason = "the types of these fields differ between architectures")]
-        let time = Timespec { tv_sec: stat.st_mtime as i64, tv_nsec: stat.st_mtime_nsec as _ };
         match self.epoch {
             Some(epoch) => Timespec { tv_sec: epoch, tv_nsec: 0 },
-            None => time,
+            None => mtime(stat),
         }
     }
 
@@ -234,7 +233,7 @@ fn folder(parent: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
 }
 
 /// Removes what has a name, a folder with all that is in it. Links are removed, not followed.
-fn remove(parent: impl AsFd, name: &OsStr) -> Result<(), Errno> {
+pub(super) fn remove(parent: impl AsFd, name: &OsStr) -> Result<(), Errno> {
     match unlinkat(&parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR | Errno::PERM) => {}
@@ -247,7 +246,7 @@ fn remove(parent: impl AsFd, name: &OsStr) -> Result<(), Errno> {
     unlinkat(&parent, name, AtFlags::REMOVEDIR)
 }
 
-fn names(folder: &OwnedFd) -> Result<Vec<OsString>, Errno> {
+pub(super) fn names(folder: &OwnedFd) -> Result<Vec<OsString>, Errno> {
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
         let name = entry?.file_name().to_bytes().to_vec();
@@ -262,11 +261,11 @@ fn is_dir(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode).is_dir()
 }
 
-fn both(time: Timespec) -> Timestamps {
+pub(super) fn both(time: Timespec) -> Timestamps {
     Timestamps { last_access: time, last_modification: time }
 }
 
-fn failed(path: &Path, errno: Errno) -> Error {
+pub(super) fn failed(path: &Path, errno: Errno) -> Error {
     Error::Io { what: format!("write {}", path.display()), source: errno.into() }
 }
 

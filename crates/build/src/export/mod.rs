@@ -9,6 +9,7 @@ mod local;
 mod metadata;
 mod oci_layout;
 mod output;
+mod prune;
 mod rootfs;
 mod tar;
 mod terms;

@@ -8,7 +8,7 @@ use archipel_oci::{Digest, ImageConfig, Platform, Reference};
 use archipel_store::SnapshotId;
 
 use super::image::Image;
-use super::{docker_archive, local, metadata, oci_layout, rootfs, tar};
+use super::{docker_archive, local, metadata, oci_layout, prune, rootfs, tar};
 use crate::attestation::Attestation;
 use crate::engine::{now, warn};
 use crate::exec::blocking;
@@ -63,8 +63,8 @@ struct Images<'a> {
 }
 
 /// Whether anything is to be attested.
-fn attests(request: &Request) -> bool {
-    request.provenance.is_some() || request.sbom.is_some()
+fn attests(results: &[PlatformResult]) -> bool {
+    results.iter().any(|result| !result.attestations.is_empty())
 }
 
 /// The file of an attestation that lies with those of other platforms: `provenance.linux_arm64.json`.
@@ -80,7 +80,7 @@ impl Images<'_> {
     async fn get(&mut self, options: &ImageOptions, names: &[Reference], attested: bool) -> Result<Image, Error> {
         let epoch = options.source_date_epoch.or(self.epoch);
         let options = ImageOptions { source_date_epoch: epoch, ..options.clone() };
-        let names = (attested && attests(self.request)).then(|| names.to_vec());
+        let names = (attested && attests(self.results)).then(|| names.to_vec());
         if let Some((.., image)) = self.made.iter().find(|(o, n, _)| *o == options && *n == names) {
             return Ok(image.clone());
         }
@@ -112,11 +112,10 @@ impl Engine {
         steps: &Steps,
     ) -> Result<Built, Error> {
         let mut images = Images { engine: self, request, results: &results, sink, steps, epoch, made: Vec::new() };
-        let kept =
-            [Output::Image { push: false, names: Vec::new(), by_digest: false, options: ImageOptions::default() }];
+        let kept = [Output::kept()];
         let outputs = if request.outputs.is_empty() { &kept } else { request.outputs.as_slice() };
         let mut all_names = Vec::new();
-        if attests(request) && outputs.iter().any(|output| matches!(output, Output::Docker { .. })) {
+        if attests(&results) && outputs.iter().any(|output| matches!(output, Output::Docker { .. })) {
             warn(sink, "an archive for docker has no place for attestations: it goes without");
         }
         if request.keeps_inline_cache() && !outputs.iter().any(is_image) {
@@ -147,11 +146,12 @@ impl Engine {
                     let image = images.get(options, &names, false).await?;
                     self.export_archive(&images, &image, &names, dest.as_deref()).await?;
                 }
-                Output::Local { dest, split, epoch } => {
-                    self.export_files(&images, Some(dest), true, *split, *epoch).await?;
+                Output::Local { dest, delete, split, epoch } => {
+                    let folder = Some(Folder { delete: *delete });
+                    self.export_files(&images, Some(dest), folder, *split, *epoch).await?;
                 }
                 Output::Tar { dest, split, epoch } => {
-                    self.export_files(&images, dest.as_deref(), false, *split, *epoch).await?;
+                    self.export_files(&images, dest.as_deref(), None, *split, *epoch).await?;
                 }
                 Output::CacheOnly => {}
             }
@@ -263,19 +263,19 @@ impl Engine {
         work.finish(written)
     }
 
-    /// The files of all platforms: as folders, or in one tar.
+    /// The files of all platforms: in a folder, or in a tar.
     async fn export_files(
         &self,
         images: &Images<'_>,
         dest: Option<&Path>,
-        folder: bool,
+        folder: Option<Folder>,
         split: Option<bool>,
         epoch: Option<SourceDateEpoch>,
     ) -> Result<(), Error> {
         let several = images.request.multi_platform()?;
         let split = split.unwrap_or(several);
         // With BuildKit a tar has folders whenever there are several platforms, and only then.
-        let placed = if folder { split } else { several };
+        let placed = if folder.is_some() { split } else { several };
         let mut roots = Vec::new();
         for result in images.results {
             let base = match &result.base {
@@ -290,7 +290,7 @@ impl Engine {
             let (place, snapshot) = (placed.then_some(name), result.top.clone().or(base));
             roots.push(rootfs::Wanted { platform: result.platform.clone(), place, snapshot, attestations });
         }
-        let work = images.work(if folder { "exporting files" } else { "exporting to a tar" });
+        let work = images.work(if folder.is_some() { "exporting files" } else { "exporting to a tar" });
         let epoch = epoch.or(images.epoch).map(|epoch| epoch.0);
         let (store, dest, told) = (self.store.clone(), dest.map(Path::to_owned), work.clone());
         let sink = images.sink.clone();
@@ -300,14 +300,24 @@ impl Engine {
                 rootfs::check_apart(&roots)?;
             }
             match (dest, folder) {
-                (Some(dest), true) => local::write(&dest, &roots, epoch, &told, &sink),
-                (None, true) => Err(Error::Request("type=local needs dest=FOLDER".into())),
-                (dest, false) => tar::write(dest.as_deref(), &roots, epoch, &told),
+                (Some(dest), Some(Folder { delete })) => {
+                    local::write(&dest, &roots, epoch, &told, &sink)?;
+                    if delete { prune::prune(&dest, &roots) } else { Ok(()) }
+                }
+                (None, Some(_)) => Err(Error::Request("type=local needs dest=FOLDER".into())),
+                (dest, None) => tar::write(dest.as_deref(), &roots, epoch, &told),
             }
         })
         .await;
         work.finish(written)
     }
+}
+
+/// How files are written into a folder.
+#[derive(Clone, Copy, Debug)]
+struct Folder {
+    /// Whether they are all that is to be in it.
+    delete: bool,
 }
 
 /// Whether what is written is an image, and not files alone.

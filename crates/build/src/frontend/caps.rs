@@ -19,6 +19,7 @@ const FRONTEND: &[&str] = &[
     "importcaches",
     "proto.refarray",
     "reference.output",
+    "reference.attestations",
     "frontend.inputs",
     "frontend.caps",
     "gateway.solve.metadata",
@@ -91,6 +92,7 @@ const LLB: &[&str] = &[
     "mergeop",
     "diffop",
     "exporter.image.annotations",
+    "exporter.image.attestations",
     "exporter.sourcedateepoch",
 ];
 

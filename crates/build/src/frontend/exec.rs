@@ -10,10 +10,31 @@ use super::session::{Session, State};
 use crate::Error;
 use crate::device::{Device, Devices};
 use crate::engine::warn;
-use crate::plan::instruction::{CACHE_MODE, HOSTNAME, how, with_path};
-use crate::plan::{CacheMount, MountOp, NetworkMode, Node, Op, PartOp, Root, RunOp, SecretMount, Sharing, Source};
+use crate::plan::instruction::{CACHE_MODE, HOSTNAME, how};
+use crate::plan::{
+    CacheMount, DEFAULT_PATH, MountOp, NetworkMode, Node, NodeId, Op, PartOp, Root, RunOp, SecretMount, Sharing, Source,
+};
 
 const ROOT: &str = "/";
+
+/// What a process has around it, and what becomes of that.
+struct Surroundings {
+    root: Root,
+    read_only: bool,
+    mounts: Vec<MountOp>,
+    /// Outputs by their numbers; below zero nobody asks for it.
+    results: Vec<(i64, Output)>,
+}
+
+/// What an output of a process is.
+enum Output {
+    /// Its root.
+    Root,
+    /// What the mount of this number has become, which was made of that.
+    Part(usize, Root),
+    /// What a mount was made of, which it did not change.
+    Same(Source),
+}
 
 impl Session {
     /// The outputs of the operation.
@@ -26,39 +47,9 @@ impl Session {
     ) -> Result<Vec<Source>, Error> {
         let meta = op.meta.clone().unwrap_or_default();
         let cwd = if meta.cwd.is_empty() { ROOT.to_owned() } else { meta.cwd.clone() };
-        let (mut root, mut read_only, mut mounts, mut results) = (None, false, Vec::new(), Vec::new());
-        for mount in &op.mounts {
-            let input = input_at(inputs, mount.input)?;
-            let dest = if mount.dest.starts_with('/') { mount.dest.clone() } else { format!("{cwd}/{}", mount.dest) };
-            if dest == ROOT {
-                read_only = mount.readonly;
-                root = Some(root_of(state, made, input));
-                results.push((mount.output, Output::Root));
-                continue;
-            }
-            let is = |kind: MountType| mount.mount_type == kind as i32;
-            let part = is(MountType::Bind) && mount.output >= 0 && !mount.readonly;
-            // The others have no result, whatever stands there.
-            if is(MountType::Bind) || is(MountType::Cache) {
-                let same = || Output::Same(input.clone());
-                results.push((mount.output, if part { Output::Part(mounts.len()) } else { same() }));
-            }
-            mounts.push(match part {
-                true => MountOp::Part { root: root_of(state, made, input), source: selector(mount), target: dest },
-                false => mount_op(mount, input, dest)?,
-            });
-        }
-        let root = root.ok_or_else(|| Error::Request(format!("{} has no root file system", made.name)))?;
-        mounts.extend(op.secretenv.iter().map(|secret| {
-            MountOp::Secret(SecretMount {
-                id: secret.id.clone(),
-                target: None,
-                env: Some(secret.name.clone()),
-                required: !secret.optional,
-                owner: (0, 0),
-                mode: 0o400,
-            })
-        }));
+        let Surroundings { root, read_only, mut mounts, results } =
+            surroundings(state, made, &op.mounts, inputs, &cwd)?;
+        mounts.extend(op.secretenv.iter().map(secret_variable));
         let run = RunOp {
             argv: meta.args.clone(),
             env: with_path(meta.env.iter().map(|line| pair(line)).collect()),
@@ -80,37 +71,9 @@ impl Session {
         if run.argv.is_empty() {
             return Err(Error::Request(format!("{} has no command", made.name)));
         }
-        let parts: Vec<(usize, Root)> = run
-            .mounts
-            .iter()
-            .enumerate()
-            .filter_map(|(number, mount)| match mount {
-                MountOp::Part { root, .. } => Some((number, root.clone())),
-                _ => None,
-            })
-            .collect();
         let node = assembled(made, root, Op::Run(Box::new(run)));
         let run = state.plan.intern(Node { how: how(&made.platform), ..node });
-        let mut outputs = vec![None; results.iter().filter(|(output, _)| *output >= 0).count()];
-        for (output, result) in results {
-            let Ok(place) = usize::try_from(output) else { continue };
-            let Some(slot) = outputs.get_mut(place) else {
-                return Err(Error::Request(format!("{} has an output {place} and none before it", made.name)));
-            };
-            *slot = Some(match result {
-                Output::Root => Source::Root(Root::Node(run)),
-                Output::Same(source) => source,
-                Output::Part(number) => {
-                    let below =
-                        parts.iter().find(|(n, _)| *n == number).map_or(Root::Scratch, |(_, root)| root.clone());
-                    let part = assembled(made, below, Op::Part(PartOp { run, number }));
-                    let part = Node { name: format!("{} (mount {number})", made.name), no_cache: false, ..part };
-                    Source::Root(Root::Node(state.plan.intern(part)))
-                }
-            });
-        }
-        let all: Option<Vec<Source>> = outputs.into_iter().collect();
-        all.ok_or_else(|| Error::Request(format!("{} has a gap among its outputs", made.name)))
+        outputs(state, made, run, results)
     }
 
     fn network(&self, mode: i32) -> Result<NetworkMode, Error> {
@@ -142,14 +105,71 @@ impl Session {
     }
 }
 
-/// What an output of a process is.
-enum Output {
-    /// Its root.
-    Root,
-    /// What a mount that it changed has become.
-    Part(usize),
-    /// What a mount was made of, which it did not change.
-    Same(Source),
+fn surroundings(
+    state: &mut State,
+    made: &Made<'_>,
+    given: &[pb::Mount],
+    inputs: &[Source],
+    cwd: &str,
+) -> Result<Surroundings, Error> {
+    let (mut root, mut read_only, mut mounts, mut results) = (None, false, Vec::new(), Vec::new());
+    for mount in given {
+        let input = input_at(inputs, mount.input)?;
+        let relative = !mount.dest.starts_with('/');
+        let folder = if relative { format!("{}/", cwd.trim_end_matches('/')) } else { String::new() };
+        let target = folder + &mount.dest;
+        let is = |kind: MountType| mount.mount_type == kind as i32;
+        if target == ROOT {
+            read_only = mount.readonly;
+            root = Some(root_of(state, made, input));
+            results.push((mount.output, Output::Root));
+        } else if is(MountType::Bind) && mount.output >= 0 && !mount.readonly {
+            let below = root_of(state, made, input);
+            results.push((mount.output, Output::Part(mounts.len(), below.clone())));
+            mounts.push(MountOp::Part { root: below, source: selector(mount), target });
+        } else {
+            // Mounts of other kinds have no result, whatever stands there.
+            if is(MountType::Bind) || is(MountType::Cache) {
+                results.push((mount.output, Output::Same(input.clone())));
+            }
+            mounts.push(mount_op(mount, input, target)?);
+        }
+    }
+    let root = root.ok_or_else(|| Error::Request(format!("{} has no root file system", made.name)))?;
+    Ok(Surroundings { root, read_only, mounts, results })
+}
+
+fn outputs(state: &mut State, made: &Made<'_>, run: NodeId, results: Vec<(i64, Output)>) -> Result<Vec<Source>, Error> {
+    let wanted = results.iter().filter(|(output, _)| *output >= 0).count();
+    let mut outputs = vec![None; wanted];
+    for (output, result) in results {
+        let Ok(place) = usize::try_from(output) else { continue };
+        let Some(slot) = outputs.get_mut(place) else {
+            return Err(Error::Request(format!("{} has an output {place} and none before it", made.name)));
+        };
+        *slot = Some(match result {
+            Output::Root => Source::Root(Root::Node(run)),
+            Output::Same(source) => source,
+            Output::Part(number, below) => {
+                let part = assembled(made, below, Op::Part(PartOp { run, number }));
+                let part = Node { name: format!("{} (mount {number})", made.name), no_cache: false, ..part };
+                Source::Root(Root::Node(state.plan.intern(part)))
+            }
+        });
+    }
+    let all: Option<Vec<Source>> = outputs.into_iter().collect();
+    all.ok_or_else(|| Error::Request(format!("{} has a gap among its outputs", made.name)))
+}
+
+fn secret_variable(secret: &pb::SecretEnv) -> MountOp {
+    MountOp::Secret(SecretMount {
+        id: secret.id.clone(),
+        target: None,
+        env: Some(secret.name.clone()),
+        required: !secret.optional,
+        owner: (0, 0),
+        mode: 0o400,
+    })
 }
 
 /// The part of its input that a mount shows.
@@ -200,6 +220,16 @@ fn mount_op(mount: &pb::Mount, from: Source, target: String) -> Result<MountOp, 
         }
         Err(_) => return Err(Error::Request(format!("the mount of {target} is of a kind that is not known"))),
     })
+}
+
+/// Variables with a `PATH` among them.
+fn with_path(mut env: Vec<(String, String)>) -> Vec<(String, String)> {
+    if !env.iter().any(|(name, _)| name == "PATH")
+        && let Some((name, value)) = DEFAULT_PATH.split_once('=')
+    {
+        env.push((name.into(), value.into()));
+    }
+    env
 }
 
 fn pair(line: &str) -> (String, String) {

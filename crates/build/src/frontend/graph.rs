@@ -10,7 +10,6 @@ use archipel_oci::Platform;
 use super::session::{Session, State};
 use super::source::platform_from;
 use crate::plan::{CopyOp, Item, Node, Op, Root, Source};
-use crate::tree::Selection;
 use crate::{Error, How};
 
 /// What the frontend calls an operation (BuildKit's `client/llb`).
@@ -69,7 +68,7 @@ impl Session {
                 let side = |input: &Option<pb::DiffInput>| input.as_ref().map_or(-1, |input| input.input);
                 let lower = root_of(state, &made, input_at(&inputs, side(&op.lower))?);
                 let upper = root_of(state, &made, input_at(&inputs, side(&op.upper))?);
-                Ok(vec![Source::Root(super::layers::diff(state, &made, &lower, &upper)?)])
+                Ok(vec![Source::Root(super::layers::diff(state, &made, &lower, &upper))])
             }
             Some(Kind::Passthrough(_)) => Ok(inputs),
             Some(Kind::Build(_)) => Err(Error::Request("builds within definitions are not run".into())),
@@ -111,18 +110,7 @@ pub(super) fn root_of(state: &mut State, made: &Made<'_>, source: Source) -> Roo
         Source::Root(root) => return root,
         context @ Source::Context(_) => context,
     };
-    let copy = CopyOp {
-        from,
-        items: vec![Item::Path("/".into())],
-        dest: "/".into(),
-        chown: None,
-        chmod: None,
-        selection: Selection::default(),
-        unpack_paths: false,
-        unpack_urls: false,
-        checksum: None,
-        link: false,
-    };
+    let copy = CopyOp::of(from, Item::Path("/".into()));
     let node =
         Node { name: format!("{} (files)", made.name), ..assembled(made, Root::Scratch, Op::Copy(Box::new(copy))) };
     Root::Node(state.plan.intern(node))

@@ -1,9 +1,8 @@
-//! Merges and differences of file systems, as stacks of layers. Nothing is compared: which layers a file system has follows from how
-//! it was made.
+//! Merges and differences of file systems, as stacks of layers: which layers a file system has follows from how it was made. Only where
+//! neither of two was made from the other their files are compared.
 
 use super::graph::{Made, assembled};
 use super::session::State;
-use crate::Error;
 use crate::plan::{Layer, Op, Plan, Root};
 
 /// File systems one on top of the other.
@@ -18,21 +17,21 @@ pub(super) fn merge(state: &mut State, made: &Made<'_>, roots: &[Root]) -> Root 
     merged
 }
 
-/// What one file system has beyond another that it was made from.
-pub(super) fn diff(state: &mut State, made: &Made<'_>, lower: &Root, upper: &Root) -> Result<Root, Error> {
+/// What one file system has beyond another.
+pub(super) fn diff(state: &mut State, made: &Made<'_>, lower: &Root, upper: &Root) -> Root {
     let (below, mut above) = (layers(&state.plan, lower), layers(&state.plan, upper));
-    let same = above.len() >= below.len() && below.iter().zip(&above).all(|(a, b)| identity(a) == identity(b));
-    if !same {
-        return Err(Error::Request(
-            "the difference of two file systems is only known where one was made from the other, and here it was not"
-                .into(),
-        ));
-    }
-    let rest = above.split_off(below.len());
     if below.is_empty() {
-        return Ok(upper.clone());
+        return upper.clone();
     }
-    Ok(stack(state, made, Root::Scratch, rest))
+    let same = above.len() >= below.len() && below.iter().zip(&above).all(|(a, b)| identity(a) == identity(b));
+    if same {
+        let rest = above.split_off(below.len());
+        return stack(state, made, Root::Scratch, rest);
+    }
+    let op = Op::Difference { lower: lower.clone(), upper: upper.clone() };
+    let found = state.plan.intern(assembled(made, Root::Scratch, op));
+    // By itself it is laid on nothing, where what it removed is not to be seen.
+    stack(state, made, Root::Scratch, vec![Layer::Node(found)])
 }
 
 fn stack(state: &mut State, made: &Made<'_>, below: Root, layers: Vec<Layer>) -> Root {
@@ -51,8 +50,10 @@ fn layers(plan: &Plan, root: &Root) -> Vec<Layer> {
                 break;
             }
             Root::Node(id) => {
-                found.push(Layer::Node(id));
-                plan.nodes[id.0].root.clone()
+                let node = &plan.nodes[id.0];
+                // What was laid once is laid again as it was, with all that it removes.
+                found.push(if let Op::Layer(layer) = &node.op { layer.clone() } else { Layer::Node(id) });
+                node.root.clone()
             }
         };
     }

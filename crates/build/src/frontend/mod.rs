@@ -10,8 +10,10 @@
 //! - [`graph`]: operations to nodes; [`source`], [`exec`], [`file`], [`layers`] are the kinds, [`local`] the folders.
 //! - [`nested`]: frontends that it asks for itself.
 //! - [`stat`]: what files are, in the protocol's form.
+//! - [`attested`]: what it attests of that.
 //! - [`result`]: what it returned, as targets of the build.
 
+mod attested;
 mod caps;
 mod exec;
 mod file;
@@ -26,8 +28,6 @@ mod session;
 mod source;
 mod stat;
 mod syntax;
-
-use std::sync::Arc;
 
 pub(crate) use self::syntax::Frontend;
 pub use self::syntax::names_frontend;
@@ -56,9 +56,7 @@ impl Engine {
     pub async fn call(&self, request: &Request, subrequest: &str, sink: &Sink) -> Result<Option<Called>, Error> {
         let loaded = context::load(request, self).await?;
         let Some(frontend) = Frontend::of(&loaded, request)? else { return Ok(None) };
-        let (request, loaded) = (Arc::new(request.clone()), Arc::new(loaded));
-        let (named, sink, steps) = (Some(frontend.clone()), sink.clone(), Steps::default());
-        let around = Around { request, loaded, frontend: named, sink, steps };
+        let around = Around::new(request.clone(), loaded, Some(frontend.clone()), sink, &Steps::default());
         let session = session::Session::new(self, &frontend, &around, Some(subrequest)).await?;
         let returned = process::converse(self, &frontend, &session, &around).await?;
         result::called(&returned).ok_or_else(|| session.wrong(&format!("has no answer to {subrequest}"))).map(Some)
@@ -71,3 +69,6 @@ impl Engine {
         session.planned(returned).await
     }
 }
+
+#[cfg(test)]
+mod tests;

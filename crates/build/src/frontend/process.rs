@@ -20,7 +20,7 @@ use crate::around::Around;
 use crate::event::Stream;
 use crate::job::ContainerRoot;
 use crate::progress::Work;
-use crate::{Engine, Error, PullPolicy};
+use crate::{Engine, Error};
 
 /// What is run where the image names no program.
 const PROGRAM: &str = "/run";
@@ -43,26 +43,39 @@ pub(super) async fn converse(
     around: &Around,
 ) -> Result<pb::Result, Error> {
     let name = frontend.image.familiar();
-    let pull = if around.request.pull { PullPolicy::Always } else { PullPolicy::Missing };
-    let root =
-        engine.open_root_among(&frontend.image, Some(&Platform::host()), pull, &around.sink, &around.steps).await;
-    let root = root.map_err(|e| frontend.at(e, &around.loaded))?;
+    let root = open(engine, session, frontend).await.map_err(|e| frontend.at(e, &around.loaded))?;
     must_have(&name, &root.config().config, session.needs())?;
     let work = Work::start(&around.sink, &around.steps, format!("[internal] frontend {name}"), Vec::new());
     let ended = run(engine, root, session, &work).await;
     let returned = match ended {
         Err(Error::Interrupted) => Err(Error::Interrupted),
-        // What it said counts more than how it ended.
-        ended => match session.outcome() {
-            Some(outcome) => outcome,
-            None => Err(match ended {
-                Err(Error::Request(reason)) => Error::Request(format!("the frontend {name} {reason}")),
-                Err(other) => other,
-                Ok(()) => Error::Request(format!("the frontend {name} ended and has not said what to build")),
-            }),
+        // An error that it told counts more than how it ended, and how it ended more than a result (BuildKit).
+        ended => match (session.outcome(), ended) {
+            (Some(Err(told)), _) => Err(told),
+            (_, Err(Error::Frontend(reason))) => Err(session.wrong(&reason)),
+            (_, Err(Error::Sandbox(e @ sandbox::Error::Exec { .. }))) => {
+                Err(session.wrong(&format!("cannot be run: {e}")))
+            }
+            (_, Err(other)) => Err(other),
+            (Some(Ok(result)), Ok(())) => Ok(result),
+            (None, Ok(())) => Err(session.wrong("ended and has not said what to build")),
         },
     };
     work.finish(returned)
+}
+
+/// The files of the image. As with every image that a build needs, it gets no name in the store.
+async fn open(engine: &Engine, session: &Session, frontend: &Frontend) -> Result<ContainerRoot, Error> {
+    let around = &session.around;
+    let name = format!("[internal] load metadata for {}", frontend.image);
+    let work = Work::start(&around.sink, &around.steps, name, Vec::new());
+    let found = async {
+        let image = engine.base_image(&frontend.image, &Platform::host(), around.request.pull).await?;
+        Ok(Arc::unwrap_or_clone(image))
+    };
+    let image = work.finish(found.await)?;
+    let snapshot = engine.unpack(&image, &around.sink, &around.steps).await?;
+    engine.root_of(image, snapshot).await
 }
 
 fn must_have(name: &str, config: &ContainerConfig, needs: &[&str]) -> Result<(), Error> {
@@ -102,6 +115,7 @@ async fn run(engine: &Engine, root: ContainerRoot, session: &Arc<Session>, work:
     let Ok(killer) = killer.await else { return joined(process.await).map(drop) };
     let stream = tokio::io::join(requests, answers);
     let mut talk = tokio::spawn(serve(stream, session.clone()));
+    let (mut talking, mut over) = (true, false);
     let ended = loop {
         tokio::select! {
             ended = &mut process => break joined(ended),
@@ -111,24 +125,35 @@ async fn run(engine: &Engine, root: ContainerRoot, session: &Arc<Session>, work:
                 talk.abort();
                 return Err(Error::Interrupted);
             }
-            said = &mut talk, if !talk.is_finished() => {
+            said = &mut talk, if talking => {
+                talking = false;
                 // Without a conversation there is nothing that it could do.
                 if let Ok(Err(e)) = said {
                     killer.kill();
                     let _ = process.await;
-                    return Err(Error::Request(format!("cannot be understood: {e}")));
+                    return Err(not_understood(&e));
                 }
             }
-            () = after_the_last_word(session) => killer.kill(),
+            () = after_the_last_word(session), if !over => {
+                over = true;
+                killer.kill();
+            }
         }
     };
-    talk.abort();
+    // What it wrote before its end may not have been read yet.
+    if talking && let Ok(Err(e)) = talk.await {
+        return Err(not_understood(&e));
+    }
     let (exit, tail) = ended?;
-    if exit.success() {
+    if over || exit.success() {
         return Ok(());
     }
     let said = if tail.is_empty() { String::new() } else { format!(": {tail}") };
-    Err(Error::Request(format!("failed with exit code {}{said}", exit.shell_code())))
+    Err(Error::Frontend(format!("failed with exit code {}{said}", exit.shell_code())))
+}
+
+fn not_understood(error: &archipel_gateway::server::Error) -> Error {
+    Error::Frontend(format!("cannot be understood: {error}"))
 }
 
 async fn after_the_last_word(session: &Session) {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use archipel_dockerfile::Diagnostic;
 use archipel_gateway::pb::{self, result::Result as Refs};
 use archipel_oci::{History, ImageConfig, Platform};
 use base64::Engine as _;
@@ -16,8 +15,7 @@ use crate::context::Loaded;
 use crate::epoch::NAME as EPOCH;
 use crate::image::BaseImage;
 use crate::plan::{CopyOp, Item, Node, NodeId, Op, Root, Scan, Source, StageResult, Step};
-use crate::tree::Selection;
-use crate::{Error, How, Request, SourceDateEpoch};
+use crate::{Error, How, Place, Request, SourceDateEpoch};
 
 /// Keys of what is to be known of a result (BuildKit's `exporter/containerimage/exptypes`).
 pub(super) const PLATFORMS: &str = "refs.platforms";
@@ -33,6 +31,7 @@ const SOURCE_DETAIL: &str = "errdefs.Source";
 pub(super) struct Targets {
     pub(super) targets: Vec<StageResult>,
     pub(super) epoch: Option<SourceDateEpoch>,
+    pub(super) annotations: Vec<(String, String)>,
 }
 
 /// `refs.platforms`.
@@ -52,9 +51,6 @@ struct Named {
 
 impl Session {
     pub(super) async fn targets(&self, state: &mut State, returned: pb::Result) -> Result<Targets, Error> {
-        if !returned.attestations.is_empty() {
-            return Err(self.wrong("returns attestations of its own, which are not taken yet"));
-        }
         let (one, several) = match returned.result {
             None => (Some(pb::Ref::default()), BTreeMap::new()),
             Some(Refs::RefDeprecated(id)) => (Some(pb::Ref { id, def: None }), BTreeMap::new()),
@@ -93,6 +89,13 @@ impl Session {
                 targets.push(self.target(state, source, Some(named.platform), config)?);
             }
         }
+        for (id, given) in &returned.attestations {
+            let one = targets.len() == 1;
+            let named = targets.iter_mut().find(|target| one || target.platform.to_string() == *id);
+            let target =
+                named.ok_or_else(|| self.wrong(&format!("attests something of {id}, which it does not return")))?;
+            target.attested = self.attested(state, &given.attestation).await?;
+        }
         if let Some(wanted) = &self.around.request.sbom {
             let name = wanted.generator.to_string();
             let generator = self.image(&name, &Platform::host(), "").await?;
@@ -123,7 +126,11 @@ impl Session {
             }
             (None, None, None) => None,
         };
-        Ok(Targets { targets, epoch })
+        let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+        let noted = metadata.iter().filter(|(key, _)| key.starts_with("annotation") && key.contains('.'));
+        let mut annotations: Vec<_> = noted.map(|(key, value)| (key.clone(), text(value))).collect();
+        annotations.sort();
+        Ok(Targets { targets, epoch, annotations })
     }
 
     fn target(
@@ -150,11 +157,11 @@ impl Session {
         let below = state.plan.below(&root);
         let how = |how: How| below.iter().any(|n| state.plan.nodes[*n].how == how);
         let how = [How::Emulated, How::Native].into_iter().find(|kind| how(*kind)).unwrap_or(How::Assembled);
-        Ok(StageResult { platform, base, root, config, steps, how, scan: None })
+        Ok(StageResult { platform, base, root, config, steps, how, scan: None, attested: Vec::new() })
     }
 
     pub(super) fn wrong(&self, what: &str) -> Error {
-        Error::Request(format!("the frontend {} {what}", self.name()))
+        Error::Frontend(format!("{} {what}", self.name()))
     }
 }
 
@@ -179,18 +186,7 @@ pub(super) fn epoch(request: &Request) -> Result<Option<SourceDateEpoch>, Error>
 
 /// A context's files as a result.
 fn files(context: usize, platform: &Platform) -> Node {
-    let copy = CopyOp {
-        from: Source::Context(context),
-        items: vec![Item::Path("/".into())],
-        dest: "/".into(),
-        chown: None,
-        chmod: None,
-        selection: Selection::default(),
-        unpack_paths: false,
-        unpack_urls: false,
-        checksum: None,
-        link: false,
-    };
+    let copy = CopyOp::of(Source::Context(context), Item::Path("/".into()));
     Node {
         root: Root::Scratch,
         op: Op::Copy(Box::new(copy)),
@@ -283,16 +279,16 @@ pub(super) fn span(text: &str, ranges: &[pb::Range]) -> Range<usize> {
     if span.end < span.start { 0..0 } else { span }
 }
 
-/// Why a frontend gave up, with the place in the text if it says which.
-pub(super) fn failure(name: &str, loaded: &Loaded, returned: &pb::Status) -> Error {
-    let place = returned.details.iter().find_map(|detail| place_of(&loaded.text, detail));
-    match place {
-        Some(span) => Error::Dockerfile {
-            name: loaded.name.clone(),
-            text: loaded.text.clone(),
-            diagnostics: vec![Diagnostic::error("frontend", returned.message.clone(), span)],
-        },
-        None => Error::Request(format!("the frontend {name}: {}", returned.message)),
+/// An error with the place in the text that a frontend says it is about, unless it has one of its own.
+pub(super) fn placed(error: Error, loaded: &Loaded, returned: &pb::Status) -> Error {
+    let span = returned.details.iter().find_map(|detail| place_of(&loaded.text, detail));
+    match (error, span) {
+        (error @ (Error::At { .. } | Error::Dockerfile { .. } | Error::Step(_) | Error::Interrupted), _) => error,
+        (error, None) => error,
+        (error, Some(span)) => {
+            let place = Place { name: loaded.name.clone(), text: loaded.text.clone(), span, meant: None };
+            Error::At { place: Box::new(place), source: Box::new(error) }
+        }
     }
 }
 

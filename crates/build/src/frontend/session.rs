@@ -145,9 +145,9 @@ impl Session {
     pub(super) async fn planned(&self, returned: pb::Result) -> Result<Planned, Error> {
         let mut state = std::mem::take(&mut *self.state.lock().await);
         let targets = self.targets(&mut state, returned).await?;
-        let result::Targets { targets, epoch } = targets;
+        let result::Targets { targets, epoch, annotations } = targets;
         let State { plan, contexts, made, .. } = state;
-        Ok(Planned { plan, contexts, targets, epoch, made })
+        Ok(Planned { plan, contexts, targets, epoch, made, annotations })
     }
 
     /// What a name of the frontend's stands for; an empty one for nothing at all.
@@ -155,9 +155,7 @@ impl Session {
         match state.refs.get(id) {
             Some(known) => Ok(known.source.clone()),
             None if id.is_empty() => Ok(Source::Root(Root::Scratch)),
-            None => {
-                Err(Error::Request(format!("the frontend {} returned `{id}`, which it was never given", self.name)))
-            }
+            None => Err(self.wrong(&format!("returned `{id}`, which it was never given"))),
         }
     }
 
@@ -226,10 +224,11 @@ impl Session {
     /// What a frontend returned in place of a result.
     fn failed(&self, returned: &pb::Status) -> Error {
         let known = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match known {
+        let error = match known {
             Some((message, error)) if returned.message.contains(&message) => error,
-            _ => result::failure(&self.name, &self.around.loaded, returned),
-        }
+            _ => Error::Frontend(format!("{}: {}", self.name, returned.message)),
+        };
+        result::placed(error, &self.around.loaded, returned)
     }
 }
 
@@ -282,7 +281,7 @@ impl Bridge for Session {
             let opened = self.opened(&request.r#ref).await?;
             blocking(move || {
                 let path = Path::new(&request.file_path);
-                let absent = std::io::Error::from(std::io::ErrorKind::NotFound);
+                let absent = rustix::io::Errno::NOENT.into();
                 let told = || Error::io(format!("open {}", request.file_path));
                 let data = opened.view.read(path, MAX_FILE + 1)?.ok_or(absent).map_err(told())?;
                 if data.len() as u64 > MAX_FILE {

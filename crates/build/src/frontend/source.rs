@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use archipel_dockerfile::{AddSource, Chmod, GitSource, boolean};
+use archipel_dockerfile::{AddSource, Chmod, GitSource, boolean, redacted};
 use archipel_gateway::pb;
 use archipel_oci::{Platform, Reference};
 
@@ -13,7 +13,6 @@ use crate::context;
 use crate::image::BaseImage;
 use crate::plan::{CopyOp, Item, Op, Root, Source};
 use crate::progress::Work;
-use crate::tree::Selection;
 use crate::{Error, Place};
 
 /// The type of image references that are names of OCI layouts (`sourceresolver.ResolverTypeOCILayout`).
@@ -109,18 +108,8 @@ impl Session {
         chown: Option<String>,
         checksum: Option<&String>,
     ) -> Root {
-        let copy = CopyOp {
-            from: Source::Root(Root::Scratch),
-            items: vec![item],
-            dest: "/".into(),
-            chown,
-            chmod,
-            selection: Selection::default(),
-            unpack_paths: false,
-            unpack_urls: false,
-            checksum: checksum.cloned(),
-            link: false,
-        };
+        let nothing = Source::Root(Root::Scratch);
+        let copy = CopyOp { chown, chmod, checksum: checksum.cloned(), ..CopyOp::of(nothing, item) };
         Root::Node(state.plan.intern(assembled(made, Root::Scratch, Op::Copy(Box::new(copy)))))
     }
 
@@ -238,6 +227,9 @@ fn git(rest: &str, op: &pb::SourceOp) -> Result<GitSource, Error> {
         None => (None, None),
         Some((reference, subdir)) => (Some(reference.to_owned()), Some(subdir.trim_matches('/').to_owned())),
     };
+    if !is_remote(&remote) {
+        return Err(Error::Request(format!("{} is no address of a repository elsewhere", redacted(&remote))));
+    }
     for name in ["git.bundle", "git.checkoutbundle", "git.sig.pubkey"] {
         if op.attrs.contains_key(name) {
             return Err(Error::Request(format!("{name} of a repository is not supported")));
@@ -257,6 +249,18 @@ fn git(rest: &str, op: &pb::SourceOp) -> Result<GitSource, Error> {
     })
 }
 
+/// Whether an address leads away from this machine's files and to no helper program of git's: a frontend is somebody else's program,
+/// and must not have git read or run what the person has here.
+fn is_remote(remote: &str) -> bool {
+    let by_scheme = ["https://", "http://", "ssh://", "git://"].iter().any(|scheme| remote.starts_with(scheme));
+    let host = |text: &str| text.starts_with(|c: char| c.is_ascii_alphanumeric()) && !text.contains(['/', ':']);
+    by_scheme
+        || remote.split_once(':').is_some_and(|(who, path)| {
+            // `git@host:path`; two colons are a helper.
+            who.split_once('@').is_some_and(|(user, at)| host(user) && host(at)) && !path.starts_with(':')
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,6 +274,18 @@ mod tests {
         assert_eq!(found.remote, "https://h/o/r.git");
         assert_eq!((found.reference.as_deref(), found.subdir.as_deref()), (Some("v1"), Some("sub/dir")));
         assert_eq!((found.keep_git_dir, found.submodules), (Some(true), Some(true)));
+        for (remote, expected) in [
+            ("git@github.com:o/r.git", true),
+            ("ssh://me@h:2222/r", true),
+            ("/home/me/repo", false),
+            ("file:///home/me/repo", false),
+            ("ext::sh -c id", false),
+            ("--upload-pack=id", false),
+            ("-x@h:r", false),
+            ("a@b::r", false),
+        ] {
+            assert_eq!(is_remote(remote), expected, "{remote}");
+        }
         op.attrs.insert("git.bundle".into(), "x".into());
         assert!(git("h/o/r.git", &op).is_err());
     }

@@ -8,7 +8,7 @@ use archipel_dockerfile::{
 use archipel_oci::Platform;
 
 use super::metadata;
-use super::stage::{DEFAULT_PATH, Planner, Stage, State, Walk};
+use super::stage::{Planner, Stage, State, Walk};
 use super::{
     CacheMount, CopyOp, Item, MakeDirOp, MountOp, NetworkMode, Node, NodeId, Op, RunOp, SecretMount, Sharing, Source,
     Step,
@@ -45,6 +45,7 @@ impl Planner<'_> {
         }
         state.has_cmd |= matches!(step, dockerfile::Step::Cmd(_));
         metadata::apply(&mut state.config.config, &mut state.config.author, &step);
+        state.name_workdir();
         let op = match &step {
             dockerfile::Step::Run(run) => Some(self.run(walk, stage, state, run, &instruction.span).await?),
             dockerfile::Step::Copy(copy) => Some(self.copy(walk, stage, copy, &instruction.span).await?),
@@ -113,7 +114,7 @@ impl Planner<'_> {
         let network = self.network(run.network, span)?;
         Ok(Op::Run(Box::new(RunOp {
             argv: run.argv.clone(),
-            env: with_path(run.env.clone()),
+            env: run.env.to_vec(),
             hidden_env: run.hidden_env.clone(),
             cwd: state.scope.workdir().to_owned(),
             user: state.config.config.user.clone(),
@@ -235,16 +236,6 @@ impl Planner<'_> {
             link: linked(copy.link, copy.chmod.as_ref()),
         })))
     }
-}
-
-/// Variables with a `PATH` among them.
-pub(crate) fn with_path(mut env: Vec<(String, String)>) -> Vec<(String, String)> {
-    if !env.iter().any(|(name, _)| name == "PATH")
-        && let Some((name, value)) = DEFAULT_PATH.split_once('=')
-    {
-        env.push((name.into(), value.into()));
-    }
-    env
 }
 
 /// Whether what is below is not looked at. With a `--chmod` it is (BuildKit).

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use archipel_oci::{History, ImageConfig, Platform};
 
 use crate::around::Made;
+use crate::attestation::Attestation;
 use crate::context::Tree;
 use crate::image::BaseImage;
 use crate::{How, SourceDateEpoch};
@@ -117,6 +118,8 @@ pub(crate) struct StageResult {
     pub(crate) how: How,
     /// The node that lists what is in it, where that is wanted.
     pub(crate) scan: Option<NodeId>,
+    /// What a frontend attests of it.
+    pub(crate) attested: Vec<Attestation>,
 }
 
 /// What a Dockerfile comes to.
@@ -131,6 +134,8 @@ pub(crate) struct Planned {
     pub(crate) epoch: Option<SourceDateEpoch>,
     /// Nodes that had to run for the plan to be made.
     pub(crate) made: Made,
+    /// What a frontend notes on manifests, as an output's option says it (`annotation-index.KEY`).
+    pub(crate) annotations: Vec<(String, String)>,
 }
 
 /// The graph.

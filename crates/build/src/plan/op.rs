@@ -25,6 +25,8 @@ pub(crate) enum Op {
     Part(PartOp),
     /// One layer of something else, on top of this root: what merges and differences are made of.
     Layer(Layer),
+    /// What one file system has beyond another that it was not made from.
+    Difference { lower: Root, upper: Root },
 }
 
 /// RUN.
@@ -144,6 +146,24 @@ pub(crate) struct CopyOp {
     pub(crate) link: bool,
 }
 
+impl CopyOp {
+    /// All of one thing, as it is, to the root.
+    pub(crate) fn of(from: Source, item: Item) -> Self {
+        Self {
+            from,
+            items: vec![item],
+            dest: "/".into(),
+            chown: None,
+            chmod: None,
+            selection: Selection::default(),
+            unpack_paths: false,
+            unpack_urls: false,
+            checksum: None,
+            link: false,
+        }
+    }
+}
+
 /// One thing to copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Item {
@@ -247,6 +267,7 @@ impl Op {
             Self::MakeDir(_) => Vec::new(),
             Self::Files(files) => files.actions.iter().flat_map(FileAction::sources).collect(),
             Self::Part(part) => vec![Source::Root(Root::Node(part.run))],
+            Self::Difference { lower, upper } => vec![Source::Root(lower.clone()), Source::Root(upper.clone())],
             Self::Layer(Layer::Node(id)) => vec![Source::Root(Root::Node(*id))],
             Self::Layer(Layer::Image(image, _)) => vec![Source::Root(Root::Image(image.clone()))],
         }

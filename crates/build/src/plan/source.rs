@@ -7,7 +7,6 @@ use super::stage::{Planner, State, Walk};
 use super::{CopyOp, Item, Node, Op, Root, Source};
 use crate::context;
 use crate::request::{Context, normal};
-use crate::tree::Selection;
 use crate::{Error, How};
 
 impl Planner<'_> {
@@ -79,18 +78,7 @@ impl Planner<'_> {
         }
         let Some(from) = self.named_source(walk, &known, platform).await? else { return Ok(None) };
         let mut state = State::scratch(&walk.globals, platform);
-        let copy = CopyOp {
-            from,
-            items: vec![Item::Path("/".into())],
-            dest: "/".into(),
-            chown: None,
-            chmod: None,
-            selection: Selection::default(),
-            unpack_paths: false,
-            unpack_urls: false,
-            checksum: None,
-            link: false,
-        };
+        let copy = CopyOp::of(from, Item::Path("/".into()));
         let node = self.intern(Node {
             root: Root::Scratch,
             op: Op::Copy(Box::new(copy)),

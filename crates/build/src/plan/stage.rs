@@ -156,7 +156,8 @@ impl<'a> Planner<'a> {
             Some(Epoch::At(epoch)) => Some(epoch),
             _ => None,
         };
-        Ok(Planned { plan: self.plan, contexts: self.contexts, targets, epoch, made: Made::default() })
+        let (made, annotations) = (Made::default(), Vec::new());
+        Ok(Planned { plan: self.plan, contexts: self.contexts, targets, epoch, made, annotations })
     }
 
     /// Tells what the rules find in stages. They are the same for every platform.
@@ -189,6 +190,7 @@ impl<'a> Planner<'a> {
             config,
             steps: state.steps.clone(),
             scan: None,
+            attested: Vec::new(),
         }
     }
 
@@ -371,9 +373,6 @@ impl State {
     /// Nothing.
     pub(super) fn scratch(globals: &Globals, platform: &Platform) -> Self {
         let mut config = ImageConfig::empty(platform);
-        if platform.os != WINDOWS {
-            config.config.env.push(DEFAULT_PATH.into());
-        }
         config.config.working_dir = "/".into();
         Self::new(globals, platform.clone(), None, Root::Scratch, config)
     }
@@ -389,14 +388,36 @@ impl State {
         platform: Platform,
         base: Option<Arc<BaseImage>>,
         root: Root,
-        config: ImageConfig,
+        mut config: ImageConfig,
     ) -> Self {
+        // An image that is built has a PATH, also on a base without one (BuildKit).
+        if platform.os != WINDOWS && !config.config.env.iter().any(|entry| entry.starts_with("PATH=")) {
+            config.config.env.push(DEFAULT_PATH.into());
+        }
         let own = &config.config;
         let windows = (platform.os == WINDOWS).then(|| WINDOWS_SHELL.map(str::to_owned).to_vec());
         let shell = own.shell.clone().or(windows);
-        let scope = Scope::new(globals, &own.env, &own.working_dir, shell.as_deref());
-        Self { platform, base, root, config, scope, steps: Vec::new(), has_cmd: false }
+        let dir = own.working_dir.as_str();
+        let dir = if platform.os == WINDOWS { windows_dir(dir) } else { dir.to_owned() };
+        let scope = Scope::new(globals, &own.env, &dir, shell.as_deref());
+        let mut state = Self { platform, base, root, config, scope, steps: Vec::new(), has_cmd: false };
+        state.name_workdir();
+        state
     }
+
+    /// Windows knows its working directory by backslashes, so they are in the config; steps have slashes everywhere.
+    pub(super) fn name_workdir(&mut self) {
+        let dir = &mut self.config.config.working_dir;
+        if self.platform.os == WINDOWS && !dir.is_empty() {
+            *dir = self.scope.workdir().replace('/', "\\");
+        }
+    }
+}
+
+/// A directory of a Windows image with slashes, without the drive, which is always the same.
+fn windows_dir(dir: &str) -> String {
+    let dir = dir.replace('\\', "/");
+    dir.strip_prefix("C:").or_else(|| dir.strip_prefix("c:")).map(str::to_owned).unwrap_or(dir)
 }
 
 fn makes_files(instruction: &Instruction) -> bool {
@@ -410,5 +431,20 @@ fn reads_elsewhere(instruction: &Instruction) -> bool {
         dockerfile::Op::Copy(copy) => copy.from.is_some(),
         dockerfile::Op::Run(run) => !run.mounts.is_empty(),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_has_backslashes() {
+        let globals = dockerfile::Dockerfile::default().globals(Vec::new(), &[]).unwrap();
+        for (os, dir) in [("windows", "\\"), ("linux", "/")] {
+            let state = State::scratch(&globals, &Platform::new(os, "amd64", None));
+            assert_eq!((state.scope.workdir(), state.config.config.working_dir.as_str()), ("/", dir));
+        }
+        assert_eq!(["C:\\a\\b", "c:/a", "\\a", "a"].map(windows_dir), ["/a/b", "/a", "/a", "a"]);
     }
 }

@@ -5,6 +5,8 @@
 //! that was there before does not get the time of the build because a file came into it, but that of a source whose contents
 //! it gets. So the same files make the same layer on every platform and every day.
 
+mod change;
+
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -21,7 +23,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::view::{is_dir, is_link, parts};
-use super::walk::{Entry, names};
+use super::walk::Entry;
 use super::{Match, View, xattr};
 use crate::Error;
 
@@ -110,12 +112,16 @@ impl Destination {
                 true if contents => self.make_dirs(Path::new(dest))?,
                 _ => self.file_target(dest, &found.name)?,
             };
-            found.visit(view, &mut |entry| {
-                let to = if entry.path.as_os_str().is_empty() { target.clone() } else { target.join(entry.path) };
-                self.put(entry, &to, view.keeps_owners).map_err(|e| failed(&to, e))
-            })?;
+            self.put_all(view, found, &target)?;
         }
         Ok(())
+    }
+
+    fn put_all(&mut self, view: &View, found: &Match, target: &Path) -> Result<(), Error> {
+        found.visit(view, &mut |entry| {
+            let to = if entry.path.as_os_str().is_empty() { target.to_owned() } else { target.join(entry.path) };
+            self.put(entry, &to, view.keeps_owners).map_err(|e| failed(&to, e))
+        })
     }
 
     /// Writes a file that comes from no tree: a heredoc, a download. Without a time it gets the build's.
@@ -216,10 +222,13 @@ impl Destination {
     fn make_dir(&mut self, parent: &Path, name: &OsStr) -> Result<(), Errno> {
         let dir = self.touch(parent)?;
         mkdirat(&*dir, name, Mode::from_raw_mode(0o755))?;
-        let (uid, gid) = self.ownership.owner.unwrap_or((0, 0));
         let fd = openat(&*dir, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
-        fchown(&fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-        fchmod(&fd, Mode::from_raw_mode(self.ownership.made_dirs()))?;
+        // Without an owner it is ours, who are root. A folder that hands its group on does so here too (BuildKit).
+        if let Some((uid, gid)) = self.ownership.owner {
+            fchown(&fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        }
+        let inherited = Mode::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) & Mode::SGID;
+        fchmod(&fd, Mode::from_raw_mode(self.ownership.made_dirs()) | inherited)?;
         self.times.insert(parent.join(name), self.now);
         Ok(())
     }
@@ -383,62 +392,10 @@ impl Destination {
         match unlinkat(&*dir, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(dir),
             Err(Errno::ISDIR) if self.replace => {
-                remove_all(&dir, name)?;
+                change::remove_all(&dir, name)?;
                 Ok(dir)
             }
             Err(e) => Err(e), // EISDIR: a file does not replace a directory
-        }
-    }
-
-    /// Fails where the directory that a path is in is not there.
-    pub(crate) fn must_have_parent(&mut self, path: &Path) -> Result<(), Error> {
-        let parent = path.parent().unwrap_or(Path::new("/"));
-        let real = self.resolve(parent)?;
-        self.dir(&real).map(drop).map_err(|e| failed(parent, e))
-    }
-
-    /// Makes a directory whose parent is there; one that is there already stays as it is.
-    pub(crate) fn make_one_dir(&mut self, path: &Path) -> Result<(), Error> {
-        let real = self.resolve(path)?;
-        let (parent, name) = split(&real);
-        match self.make_dir(parent, name) {
-            Ok(()) | Err(Errno::EXIST) => Ok(()),
-            Err(e) => Err(failed(&real, e)),
-        }
-    }
-
-    /// Writes a file whose directory is there. A link is followed.
-    pub(crate) fn write_file(&mut self, path: &Path, mode: u32, content: &[u8]) -> Result<(), Error> {
-        let real = self.resolve(path)?;
-        let owner = self.ownership.owner.unwrap_or((0, 0));
-        self.create(&real, mode, owner, self.now, |file| std::io::Write::write_all(file, content))
-            .map_err(|e| Error::Io { what: format!("write {}", path.display()), source: e })
-    }
-
-    /// Makes a link whose directory is there, and whose name is not.
-    pub(crate) fn link(&mut self, path: &Path, target: &str) -> Result<(), Error> {
-        let real = self.resolve(path)?;
-        let (parent, name) = split(&real);
-        let owner = self.ownership.owner.unwrap_or((0, 0));
-        let made = self.touch(parent).and_then(|dir| {
-            symlinkat(target, &*dir, name)?;
-            self.own(&dir, name, owner, self.now)
-        });
-        made.map_err(|e| Error::Io { what: format!("link {}", path.display()), source: e.into() })
-    }
-
-    /// Takes away a file, or a directory with all that is in it. Says whether there was anything. The last part is no link that is followed.
-    pub(crate) fn remove(&mut self, path: &Path) -> Result<bool, Error> {
-        let (parent, name) = split(path);
-        let told = |e: Errno| Error::Io { what: format!("remove {}", path.display()), source: e.into() };
-        let removed = self.resolve(parent).and_then(|real| {
-            let dir = self.touch(&real).map_err(told)?;
-            remove_all(&dir, name).map_err(told)
-        });
-        match removed {
-            Ok(()) => Ok(true),
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(e),
         }
     }
 
@@ -461,20 +418,6 @@ impl Destination {
         }
         Ok(())
     }
-}
-
-/// Removes a name with all that is below it. Links are taken away and not followed.
-fn remove_all(dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
-    match unlinkat(dir, name, AtFlags::empty()) {
-        Err(Errno::ISDIR) => {}
-        other => return other,
-    }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let inner = openat(dir, name, flags, Mode::empty())?;
-    for child in names(&inner)? {
-        remove_all(&inner, &child)?;
-    }
-    unlinkat(dir, name, AtFlags::REMOVEDIR)
 }
 
 fn timespec(nanoseconds: i64) -> Timespec {
@@ -503,3 +446,6 @@ fn failed(path: &Path, errno: Errno) -> Error {
         other => Error::Io { what: format!("write {}", shown.display()), source: other.into() },
     }
 }
+
+#[cfg(test)]
+mod tests;

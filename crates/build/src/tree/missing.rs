@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use archipel_dockerfile::nearest;
+use archipel_dockerfile::{did_you_mean, nearest};
 
 use super::View;
 use super::walk::names;
@@ -16,10 +16,7 @@ pub(super) fn remark(view: &View, source: &str) -> String {
     if view.ignores(&path) && view.without_ignore().locate(&path, true).is_ok() {
         return " (it is there, but left out by .dockerignore)".into();
     }
-    match near(view, &path) {
-        Some(near) => format!(" (did you mean \"/{}\"?)", near.display()),
-        None => String::new(),
-    }
+    did_you_mean(near(view, &path).map(|near| format!("\"/{}\"", near.display())))
 }
 
 /// The name that is nearest to the first part that is not there, beside it.

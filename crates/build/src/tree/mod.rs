@@ -9,7 +9,7 @@ mod view;
 mod walk;
 pub(crate) mod xattr;
 
-pub(crate) use destination::{Destination, Ownership};
+pub(crate) use destination::{Destination, Ownership, mtime};
 pub(crate) use digest::digest;
-pub(crate) use select::{Match, Selection, select};
+pub(crate) use select::{Match, Selection, names_nothing, select};
 pub(crate) use view::View;

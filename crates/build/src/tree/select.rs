@@ -39,6 +39,11 @@ pub(crate) struct Match {
     include: Option<IgnoreFile>,
 }
 
+/// Whether a source with `--parents` names a folder itself, in which nothing is then meant.
+pub(crate) fn names_nothing(source: &str) -> bool {
+    clean(source.split_once("/./").map_or(source, |(_, rest)| rest)).is_empty()
+}
+
 /// Finds what a source stands for. A wildcard may stand for nothing; a plain path may not.
 pub(crate) fn select(view: &View, source: &str, selection: &Selection) -> Result<Vec<Match>, Error> {
     let exclude = (!selection.excludes.is_empty()).then(|| IgnoreFile::from_patterns(&selection.excludes));
@@ -66,7 +71,8 @@ pub(crate) fn select(view: &View, source: &str, selection: &Selection) -> Result
         if plain && view.locate(&place.path.join(&rest), false).is_err() {
             return Err(not_found());
         }
-        let include = (!rest.is_empty()).then(|| IgnoreFile::from_patterns(&[rest]));
+        // `.` fits nothing (BuildKit).
+        let include = Some(IgnoreFile::from_patterns(&[rest]));
         found.push(Match { place, name, exclude, include });
     }
     if found.is_empty() && (selection.literal || !has_wildcard(base)) {
@@ -139,6 +145,8 @@ impl Match {
             return if pruned { Verdict::Prune } else { Verdict::Pass };
         }
         match &self.include {
+            // A file that is named is meant, whatever is wanted of folders (BuildKit).
+            Some(_) if top && !is_dir(stat) => Verdict::Keep,
             Some(_) if top => Verdict::Descend,
             Some(include) if !include.matches(&text) => Verdict::Pass,
             _ => Verdict::Keep,
@@ -251,4 +259,59 @@ fn clean(path: &str) -> String {
         }
     }
     kept.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    fn paths(view: &View, source: &str, selection: &Selection) -> Vec<String> {
+        let found = select(view, source, selection).unwrap();
+        let mut paths = Vec::new();
+        for found in found {
+            let mut tell = |entry: &Entry<'_>| {
+                paths.push(found.path().join(entry.path).display().to_string().trim_end_matches('/').to_owned());
+                Ok(())
+            };
+            found.visit(view, &mut tell).unwrap();
+        }
+        paths
+    }
+
+    #[test]
+    fn what_frontends_select() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in ["d/a.c", "d/b.h", "d/sub/c.c", "d/empty/x", "*", "real/f"] {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        symlink("real", dir.path().join("link")).unwrap();
+        let view = View::open(dir.path(), None, false).unwrap();
+        let default = Selection::default;
+        // A name with a wildcard in it.
+        let literal = Selection { literal: true, ..default() };
+        assert_eq!(paths(&view, "/*", &literal), ["*"]);
+        assert!(paths(&view, "/*", &default()).len() > 4);
+        assert!(select(&view, "/d/*.c", &literal).is_err());
+        // A link, or where it leads.
+        let no_follow = Selection { no_follow: true, ..default() };
+        assert_eq!(paths(&view, "/link", &default()), ["real", "real/f"]);
+        assert_eq!(paths(&view, "/link", &no_follow), ["link"]);
+        assert_eq!(paths(&view, "/l*", &no_follow), ["link"]);
+        assert_eq!(paths(&view, "/link/f", &no_follow), ["real/f"]);
+        // Of a folder what fits, and the folders that lead there.
+        let includes = |patterns: &[&str], excludes: &[&str]| Selection {
+            includes: patterns.iter().map(|p| (*p).into()).collect(),
+            excludes: excludes.iter().map(|p| (*p).into()).collect(),
+            ..default()
+        };
+        assert_eq!(paths(&view, "/d", &includes(&["**/*.c"], &[])), ["d", "d/a.c", "d/sub", "d/sub/c.c"]);
+        assert_eq!(paths(&view, "/d", &includes(&["sub"], &[])), ["d", "d/sub", "d/sub/c.c"]);
+        assert_eq!(paths(&view, "/d", &includes(&["**/*.c"], &["sub"])), ["d", "d/a.c"]);
+        // A file that is named is meant.
+        assert_eq!(paths(&view, "/d/a.c", &includes(&["*.h"], &[])), ["d/a.c"]);
+    }
 }

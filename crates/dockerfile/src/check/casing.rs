@@ -2,17 +2,14 @@
 
 use super::Report;
 use super::rule::{CONSISTENT_INSTRUCTION_CASING, FROM_AS_CASING};
+use crate::span::Span;
 use crate::stage::Dockerfile;
 
 impl Report<'_> {
     pub(super) fn casing(&mut self, dockerfile: &Dockerfile) {
         for stage in &dockerfile.stages {
-            let (from, Some(as_)) = (&stage.from.value, &stage.as_) else { continue };
-            // One that is neither is told of already.
-            let Some(case) = Case::of(from) else { continue };
-            if !case.is(&as_.value) {
-                let message = format!("'{}' and '{from}' keywords' casing do not match", as_.value);
-                self.add(&FROM_AS_CASING, &stage.span, &stage.comments, message);
+            if let Some(as_) = &stage.as_ {
+                self.casing_of_as(&stage.from.value, &as_.value, &stage.span, &stage.comments);
             }
         }
         let names = || {
@@ -30,6 +27,14 @@ impl Report<'_> {
             };
             let message = format!("Command '{name}' should match the case of the command majority ({case})");
             self.add(&CONSISTENT_INSTRUCTION_CASING, span, &[], message);
+        }
+    }
+
+    pub(super) fn casing_of_as(&mut self, from: &str, as_: &str, span: &Span, comments: &[String]) {
+        // A FROM that is neither is told of already.
+        if Case::of(from).is_some_and(|case| !case.is(as_)) {
+            let message = format!("'{as_}' and '{from}' keywords' casing do not match");
+            self.add(&FROM_AS_CASING, span, comments, message);
         }
     }
 }

@@ -2,11 +2,29 @@
 
 use super::Report;
 use super::rule::{INVALID_DEFINITION_DESCRIPTION, MAINTAINER_DEPRECATED, NO_EMPTY_CONTINUATION};
-use crate::instruction::{Instruction, Op};
+use crate::instruction::{Instruction, Keyword, Op};
 use crate::span::Span;
-use crate::stage::Dockerfile;
+use crate::stage::{Dockerfile, Unread};
 
 impl Report<'_> {
+    /// What is told of an instruction before it is found to be wrong.
+    pub(super) fn unread(&mut self, dockerfile: &Dockerfile) {
+        for Unread { words, span, comments, blank_inside } in &dockerfile.unread {
+            self.blank(blank_inside.as_ref());
+            let keyword = words.first().and_then(|name| Keyword::parse(name));
+            match (keyword, words.as_slice()) {
+                (Some(Keyword::From), [from, _, as_, name, more @ ..]) => {
+                    self.casing_of_as(from, as_, span, comments);
+                    if more.is_empty() {
+                        self.stage_name_casing(name, span, comments);
+                    }
+                }
+                (Some(Keyword::Maintainer), _) => self.maintainer(span, comments),
+                _ => {}
+            }
+        }
+    }
+
     pub(super) fn definitions(&mut self, dockerfile: &Dockerfile) {
         for instruction in &dockerfile.globals {
             self.written(instruction);
@@ -26,16 +44,18 @@ impl Report<'_> {
         let Instruction { span, comments, .. } = instruction;
         self.blank(instruction.blank_inside.as_ref());
         match &instruction.op {
-            Op::Maintainer(_) => {
-                let message = "Maintainer instruction is deprecated in favor of using label".to_owned();
-                self.add(&MAINTAINER_DEPRECATED, span, comments, message);
-            }
+            Op::Maintainer(_) => self.maintainer(span, comments),
             Op::Arg(args) => {
                 let names: Vec<&str> = args.iter().map(|arg| arg.name.as_str()).collect();
                 self.described("ARG", &names, comments, span);
             }
             _ => {}
         }
+    }
+
+    fn maintainer(&mut self, span: &Span, comments: &[String]) {
+        let message = "Maintainer instruction is deprecated in favor of using label".to_owned();
+        self.add(&MAINTAINER_DEPRECATED, span, comments, message);
     }
 
     fn blank(&mut self, line: Option<&Span>) {

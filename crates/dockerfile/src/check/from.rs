@@ -8,8 +8,8 @@ use super::rule::{
 };
 use super::{Report, Subject, walk};
 use crate::diagnostic::Diagnostic;
-use crate::instruction::{Op, Word};
-use crate::nearest::similar;
+use crate::instruction::Word;
+use crate::nearest::did_you_mean;
 use crate::stage::Stage;
 use crate::word::Expansion;
 
@@ -44,19 +44,12 @@ impl Report<'_> {
 
     /// Expands a word of FROM, and says which of its variables nobody defined.
     fn expanded(&mut self, subject: &Subject<'_>, stage: &Stage, word: &Word) -> Result<Expansion, Diagnostic> {
-        let found = subject.globals.expansion(word)?;
-        let declared = subject.dockerfile.globals.iter().filter_map(|instruction| match &instruction.op {
-            Op::Arg(args) => Some(args),
-            _ => None,
-        });
-        let names = declared.flatten().map(|arg| arg.name.as_str()).chain(subject.globals.names());
-        for name in found.missing.iter().filter(|name| !names.clone().any(|known| known == *name)) {
-            let mut message = format!("FROM argument '{name}' is not declared");
-            if let Some(near) = similar(name, names.clone()) {
-                message.push_str(&format!(" (did you mean {near}?)"));
-            }
+        for name in subject.globals.missing(word).iter().filter(|name| !subject.globals.declares(name)) {
+            let near = did_you_mean(self.similar(name, subject.globals.declared().chain(subject.globals.names())));
+            let message = format!("FROM argument '{name}' is not declared{near}");
             self.add(&UNDEFINED_ARG_IN_FROM, &stage.span, &stage.comments, message);
         }
+        let found = subject.globals.expansion(word)?;
         self.unportable_in_from(subject, stage, &found.used);
         Ok(found)
     }

@@ -23,6 +23,7 @@ use archipel_oci::ImageConfig;
 
 use crate::diagnostic::Diagnostic;
 use crate::ignore::IgnoreFile;
+use crate::nearest::similar;
 use crate::phase::{Phase, first_met};
 use crate::scope::Globals;
 use crate::span::{LineIndex, Span};
@@ -79,6 +80,10 @@ pub struct Checked {
     pub errors: Vec<Diagnostic>,
 }
 
+/// For as many names it is said what may have been meant. Nobody mends more at once, and each is compared with all that are known,
+/// of which a hostile text has as many as it has lines.
+const MAX_PROPOSALS: usize = 1000;
+
 /// What is found while a text is parsed, at each instruction.
 const WHILE_PARSING: [&Rule; 4] =
     [&STAGE_NAME_CASING, &FROM_AS_CASING, &MAINTAINER_DEPRECATED, &INVALID_DEFINITION_DESCRIPTION];
@@ -87,13 +92,13 @@ const WHILE_PARSING: [&Rule; 4] =
 /// ends it.
 #[must_use]
 pub fn check_text(dockerfile: &Dockerfile, errors: &[Diagnostic], options: &CheckOptions) -> Vec<Finding> {
-    let mut report = Report { options, checked: Checked::default() };
+    let mut report = Report::new(options);
     report.text(dockerfile);
     let mut findings = report.finish().findings;
     match first_met(errors).map(|first| (first.phase(), first.lines().start)) {
         Some((Phase::Text, _)) => findings.clear(),
         Some((Phase::Instruction, end)) => findings.retain(|found| {
-            *found.rule == NO_EMPTY_CONTINUATION || (WHILE_PARSING.contains(&found.rule) && found.span.start < end)
+            *found.rule == NO_EMPTY_CONTINUATION || (WHILE_PARSING.contains(&found.rule) && found.span.start <= end)
         }),
         Some((Phase::Whole, _)) | None => {}
     }
@@ -104,7 +109,7 @@ pub fn check_text(dockerfile: &Dockerfile, errors: &[Diagnostic], options: &Chec
 #[must_use]
 pub fn check_from(dockerfile: &Dockerfile, globals: &Globals, options: &CheckOptions) -> Checked {
     let bases = HashMap::new();
-    let mut report = Report { options, checked: Checked::default() };
+    let mut report = Report::new(options);
     report.before_stages(&Subject { dockerfile, globals, target: None, ignore: None, bases: &bases });
     report.finish()
 }
@@ -112,7 +117,7 @@ pub fn check_from(dockerfile: &Dockerfile, globals: &Globals, options: &CheckOpt
 /// Checks everything, up to the first error: so far docker tells of it too.
 #[must_use]
 pub fn check(subject: &Subject<'_>, options: &CheckOptions) -> Checked {
-    let mut report = Report { options, checked: Checked::default() };
+    let mut report = Report::new(options);
     report.before_stages(subject);
     match walk::stages(subject) {
         Ok(_) if !report.checked.errors.is_empty() => {}
@@ -139,14 +144,23 @@ pub fn check(subject: &Subject<'_>, options: &CheckOptions) -> Checked {
 /// Collects findings of the rules that count.
 struct Report<'a> {
     options: &'a CheckOptions,
+    /// What the comments above the instruction at a place say. One instruction may have many findings, and many comments.
+    local: Option<(usize, CheckOptions)>,
+    /// How many more names are looked at for one that may have been meant.
+    proposals: usize,
     checked: Checked,
 }
 
-impl Report<'_> {
+impl<'a> Report<'a> {
+    fn new(options: &'a CheckOptions) -> Self {
+        Self { options, local: None, proposals: MAX_PROPOSALS, checked: Checked::default() }
+    }
+
     fn text(&mut self, dockerfile: &Dockerfile) {
         self.casing(dockerfile);
         self.names(dockerfile);
         self.definitions(dockerfile);
+        self.unread(dockerfile);
     }
 
     fn before_stages(&mut self, subject: &Subject<'_>) {
@@ -158,9 +172,21 @@ impl Report<'_> {
     /// `comments` are those above the instruction, or none for the rules on which BuildKit lets only the directive at the top
     /// have a say.
     fn add(&mut self, rule: &'static Rule, span: &Span, comments: &[String], message: String) {
-        if self.options.wants(rule, comments) {
+        let none = CheckOptions::default();
+        let local = match &mut self.local {
+            _ if comments.is_empty() => &none,
+            Some((at, local)) if *at == span.start => local,
+            local => &local.insert((span.start, CheckOptions::local(comments))).1,
+        };
+        if self.options.wants(rule, local) {
             self.checked.findings.push(Finding { rule, span: span.clone(), message });
         }
+    }
+
+    /// What may have been meant by a name that stands for nothing.
+    fn similar<'n>(&mut self, name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+        self.proposals = self.proposals.checked_sub(1)?;
+        similar(name, known)
     }
 
     fn finish(mut self) -> Checked {

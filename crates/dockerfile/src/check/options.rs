@@ -86,11 +86,15 @@ impl CheckOptions {
         Ok(options)
     }
 
-    /// Whether a rule counts for an instruction with these comments above it. As in BuildKit, the first comment that speaks to
-    /// the checks counts, and one that cannot be understood says nothing.
-    pub(super) fn wants(&self, rule: &Rule, comments: &[String]) -> bool {
+    /// Those of an instruction with these comments above it. As in BuildKit, the first comment that speaks to the checks counts,
+    /// and one that cannot be understood says nothing.
+    pub(super) fn local(comments: &[String]) -> Self {
         let local = comments.iter().find_map(|comment| check_comment(comment));
-        let local = local.and_then(|text| Self::parse(text).ok()).unwrap_or_default();
+        local.and_then(|text| Self::parse(text).ok()).unwrap_or_default()
+    }
+
+    /// Whether a rule counts where these are those of the instruction.
+    pub(super) fn wants(&self, rule: &Rule, local: &Self) -> bool {
         // Skipping is for the rules that are on by themselves.
         match rule.experimental {
             true => self.experimental.has(rule) || local.experimental.has(rule),
@@ -140,8 +144,8 @@ mod tests {
     fn what_counts() {
         let wants = |text: &str, comment: &str| {
             let options = CheckOptions::parse(text).unwrap();
-            let comments = [comment.to_owned()];
-            (options.wants(&USUAL, &comments), options.wants(&EXPERIMENTAL, &comments), options.error)
+            let local = CheckOptions::local(&[comment.to_owned()]);
+            (options.wants(&USUAL, &local), options.wants(&EXPERIMENTAL, &local), options.error)
         };
         for (text, comment, expected) in [
             ("", "", (true, false, false)),

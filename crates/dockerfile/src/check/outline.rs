@@ -9,6 +9,7 @@ use crate::mount::Mount;
 use crate::redact::redacted;
 use crate::span::Span;
 use crate::step::Step;
+use crate::values::Named;
 
 /// What a target takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +55,8 @@ pub struct OutlineNeed {
 struct Taken {
     used: BTreeSet<String>,
     args: BTreeMap<String, OutlineArg>,
-    secrets: Vec<OutlineNeed>,
-    ssh: Vec<OutlineNeed>,
+    secrets: Named<OutlineNeed>,
+    ssh: Named<OutlineNeed>,
 }
 
 /// Outlines the target, which is the last stage if there is none.
@@ -66,11 +67,10 @@ pub fn outline(subject: &Subject<'_>) -> Result<Outline, Diagnostic> {
     let target = subject.target.unwrap_or(subject.dockerfile.stages.len().saturating_sub(1));
     let subject = Subject { target: Some(target), ..*subject };
     let reached = walk::stages(&subject)?;
-    let (globals, needs) = globals(&subject)?;
+    let (globals, defaults) = globals(&subject)?;
     let mut taken: BTreeMap<usize, Taken> = BTreeMap::new();
     for index in &reached {
         let own = taken.entry(*index).or_default();
-        own.args.clone_from(&globals);
         let Some(stage) = subject.dockerfile.stages.get(*index) else { continue };
         for word in std::iter::once(&stage.base).chain(&stage.platform) {
             own.used.extend(subject.globals.expansion(word)?.used);
@@ -89,25 +89,29 @@ pub fn outline(subject: &Subject<'_>) -> Result<Outline, Diagnostic> {
         return Err(wrong);
     }
     let stage = subject.dockerfile.stages.get(target);
-    let mut outline = Outline {
+    let all = collect(&subject, target, &mut taken, &globals, &defaults);
+    Ok(Outline {
         name: stage.and_then(|stage| stage.name.as_ref()).map(|name| name.value.to_lowercase()),
         description: stage.and_then(|stage| stage.description.clone()),
-        args: Vec::new(),
-        secrets: Vec::new(),
-        ssh: Vec::new(),
-    };
-    outline.collect(&subject, target, &mut taken, &needs);
-    outline.args.sort_by_key(|arg| arg.span.start);
-    outline.secrets.sort_by_key(|secret| secret.span.start);
-    outline.ssh.sort_by_key(|agent| agent.span.start);
-    Ok(outline)
+        args: sorted(all.args.into_values(), |arg| &arg.span),
+        secrets: sorted(all.secrets.pairs().iter().map(|(_, need)| need.clone()), |need| &need.span),
+        ssh: sorted(all.ssh.pairs().iter().map(|(_, need)| need.clone()), |need| &need.span),
+    })
 }
 
-type Needs = BTreeMap<String, BTreeSet<String>>;
+/// In the order of the text.
+fn sorted<T>(found: impl Iterator<Item = T>, span: impl Fn(&T) -> &Span) -> Vec<T> {
+    let mut found: Vec<T> = found.collect();
+    found.sort_by_key(|one| span(one).start);
+    found
+}
+
+/// Which other ARGs the defaults of some use.
+type Defaults = BTreeMap<String, BTreeSet<String>>;
 
 /// The ARGs before the first FROM, and which others their defaults use.
-fn globals(subject: &Subject<'_>) -> Result<(BTreeMap<String, OutlineArg>, Needs), Diagnostic> {
-    let (mut args, mut needs) = (BTreeMap::new(), Needs::new());
+fn globals(subject: &Subject<'_>) -> Result<(BTreeMap<String, OutlineArg>, Defaults), Diagnostic> {
+    let (mut args, mut defaults) = (BTreeMap::new(), Defaults::new());
     for instruction in &subject.dockerfile.globals {
         let Op::Arg(definitions) = &instruction.op else { continue };
         for arg in definitions {
@@ -117,17 +121,22 @@ fn globals(subject: &Subject<'_>) -> Result<(BTreeMap<String, OutlineArg>, Needs
                 used.extend(subject.globals.expansion(default)?.used);
             }
             // What a definition needed before counts only if the new one is made of it.
-            let before = needs.remove(name).unwrap_or_default();
+            let before = defaults.remove(name).unwrap_or_default();
             if used.remove(name) {
+                // The larger one takes up the smaller.
+                let mut before = before;
+                if before.len() > used.len() {
+                    std::mem::swap(&mut before, &mut used);
+                }
                 used.extend(before);
             }
-            needs.insert(name.clone(), used);
+            defaults.insert(name.clone(), used);
             let value = redacted(subject.globals.get(name).unwrap_or_default());
             let (description, span) = (arg.description.clone(), instruction.span.clone());
             args.insert(name.clone(), OutlineArg { name: name.clone(), value, description, span });
         }
     }
-    Ok((args, needs))
+    Ok((args, defaults))
 }
 
 impl Taken {
@@ -157,7 +166,7 @@ impl Taken {
                         _ => continue,
                     };
                     let need = OutlineNeed { id: id.clone(), required, span: span.clone() };
-                    add(list, need);
+                    add(list, &need);
                 }
             }
             _ => {}
@@ -166,35 +175,44 @@ impl Taken {
 }
 
 /// The first one of a name counts.
-fn add(list: &mut Vec<OutlineNeed>, need: OutlineNeed) {
-    if !list.iter().any(|known| known.id == need.id) {
-        list.push(need);
+fn add(known: &mut Named<OutlineNeed>, need: &OutlineNeed) {
+    if known.value(&need.id).is_none() {
+        known.set(&need.id, need.clone());
     }
 }
 
-impl Outline {
-    /// Takes what a stage takes, and then what those that it needs do: the nearest definition of a name counts.
-    fn collect(&mut self, subject: &Subject<'_>, target: usize, taken: &mut BTreeMap<usize, Taken>, needs: &Needs) {
-        let mut stages = vec![target];
-        while let Some(index) = stages.pop() {
-            // One that was there already is not left in the map.
-            let (Some(mut own), Some(stage)) = (taken.remove(&index), subject.dockerfile.stages.get(index)) else {
-                continue;
-            };
-            let mut open: Vec<String> = own.used.iter().cloned().collect();
-            while let Some(name) = open.pop() {
-                let more = needs.get(&name).into_iter().flatten();
-                open.extend(more.filter(|need| own.used.insert((*need).clone())).cloned());
-            }
-            for arg in own.used.iter().filter_map(|name| own.args.get(name)) {
-                if !self.args.iter().any(|known| known.name == arg.name) {
-                    self.args.push(arg.clone());
-                }
-            }
-            own.secrets.into_iter().for_each(|secret| add(&mut self.secrets, secret));
-            own.ssh.into_iter().for_each(|agent| add(&mut self.ssh, agent));
-            stages.extend(walk::sources(subject, stage).into_iter().rev());
-            stages.extend(walk::parent(subject, stage).map(|parent| parent.index));
+/// Takes what a stage takes, and then what those that it needs do: the nearest definition of a name counts.
+fn collect(
+    subject: &Subject<'_>,
+    target: usize,
+    taken: &mut BTreeMap<usize, Taken>,
+    globals: &BTreeMap<String, OutlineArg>,
+    defaults: &Defaults,
+) -> Taken {
+    let mut all = Taken::default();
+    let mut stages = vec![target];
+    while let Some(index) = stages.pop() {
+        // One that was there already is not left in the map.
+        let (Some(mut own), Some(stage)) = (taken.remove(&index), subject.dockerfile.stages.get(index)) else {
+            continue;
+        };
+        let mut open: Vec<String> = own.used.iter().cloned().collect();
+        while let Some(name) = open.pop() {
+            let more = defaults.get(&name).into_iter().flatten();
+            open.extend(more.filter(|need| own.used.insert((*need).clone())).cloned());
         }
+        for arg in own.used.iter().filter_map(|name| own.args.get(name).or_else(|| globals.get(name))) {
+            if !all.args.contains_key(&arg.name) {
+                all.args.insert(arg.name.clone(), arg.clone());
+            }
+        }
+        own.secrets.pairs().iter().for_each(|(_, secret)| add(&mut all.secrets, secret));
+        own.ssh.pairs().iter().for_each(|(_, agent)| add(&mut all.ssh, agent));
+        stages.extend(walk::sources(subject, stage).into_iter().rev());
+        stages.extend(walk::parent(subject, stage).map(|parent| parent.index));
     }
+    all
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,15 +5,15 @@ use crate::{automatic_args, parse};
 
 /// What is looked at besides the text.
 #[derive(Default)]
-struct Around<'a> {
-    build_args: &'a [(&'a str, &'a str)],
-    target: Option<usize>,
-    ignore: &'a str,
+pub(super) struct Around<'a> {
+    pub(super) build_args: &'a [(&'a str, &'a str)],
+    pub(super) target: Option<usize>,
+    pub(super) ignore: &'a str,
     /// The environment of every base image; unknown if none.
-    env: Option<&'a [&'a str]>,
+    pub(super) env: Option<&'a [&'a str]>,
 }
 
-fn with<T>(text: &str, around: &Around<'_>, ask: impl FnOnce(&Subject<'_>, &CheckOptions) -> T) -> T {
+pub(super) fn with<T>(text: &str, around: &Around<'_>, ask: impl FnOnce(&Subject<'_>, &CheckOptions) -> T) -> T {
     let parsed = parse(text);
     assert!(parsed.is_ok(), "{text:?}: {:?}", parsed.diagnostics);
     let dockerfile = parsed.dockerfile;
@@ -54,6 +54,23 @@ fn table(around: &Around<'_>, cases: &[(&str, &[&str])]) {
     for (text, expected) in cases {
         assert_eq!(findings(text, around), *expected, "{text}");
     }
+}
+
+#[test]
+fn what_is_missing_where_a_word_is_wrong() {
+    let told = |name: &str| format!("UndefinedVar: Usage of undefined variable '${name}' (line 2)");
+    let of = |text: &str| findings(text, &Around::default());
+    assert_eq!(of("FROM scratch\nWORKDIR /$abcd/${wxyz:?must be there}/$later"), [told("abcd"), told("wxyz")]);
+    assert_eq!(of("FROM scratch\nCOPY <<E /\n$abcd ${wxyz?}\nE"), [told("abcd"), told("wxyz")]);
+    // They come in the order in which docker reads the words.
+    assert_eq!(
+        of("FROM scratch\nADD --checksum=$c2 --chmod=0$m2 --chown=$o2 https://h/$s2 <<E /$d2\n$x2\nE"),
+        ["o2", "m2", "c2", "s2", "d2", "x2"].map(told)
+    );
+    assert_eq!(
+        of("FROM scratch$abcd${wxyz?}"),
+        ["abcd", "wxyz"].map(|name| format!("UndefinedArgInFrom: FROM argument '{name}' is not declared (line 1)"))
+    );
 }
 
 #[test]
@@ -474,43 +491,4 @@ fn the_first_error_ends_it() {
     assert_eq!(names("FROM --platform=$X scratch\nFROM a$Y\nENV a b"), ["UndefinedArgInFrom"]);
     assert!(names("FROM scratch AS a\nENV a b\nONBUILD STOP x\nFROM a\nENV a b").is_empty());
     assert!(names("FROM scratch\nEXPOSE 1:2/x/y 80/TCP").is_empty());
-}
-
-#[test]
-fn an_outline() {
-    let text = "\
-# inherited is an inherited arg
-ARG inherited=inherited0
-ARG unused=never
-ARG deep=deep0
-ARG tag=$deep
-FROM x:$tag AS below
-RUN --mount=type=ssh --mount=type=secret,id=low,required true
-# target defines the target
-FROM below AS Target
-# foo is foo
-ARG foo=123
-ARG inherited TARGETARCH nothing
-RUN --mount=type=secret,id=mine true
-FROM scratch
-ARG other=1
-";
-    let around = Around { build_args: &[("foo", "given")], target: Some(1), ..Around::default() };
-    let outline = with(text, &around, |subject, _| outline(subject)).unwrap();
-    assert_eq!((outline.name.as_deref(), outline.description.as_deref()), (Some("target"), Some("defines the target")));
-    let args: Vec<_> =
-        outline.args.iter().map(|a| (a.name.as_str(), a.value.as_str(), a.description.as_deref())).collect();
-    assert_eq!(
-        args,
-        [
-            ("inherited", "inherited0", Some("is an inherited arg")),
-            ("deep", "deep0", None),
-            ("tag", "deep0", None),
-            ("foo", "given", Some("is foo")),
-            ("nothing", "", None),
-        ]
-    );
-    let needs = |list: &[OutlineNeed]| list.iter().map(|need| (need.id.clone(), need.required)).collect::<Vec<_>>();
-    assert_eq!(needs(&outline.secrets), [("low".into(), true), ("mine".into(), false)]);
-    assert_eq!(needs(&outline.ssh), [("default".into(), false)]);
 }

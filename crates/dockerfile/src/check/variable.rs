@@ -5,7 +5,7 @@ use super::walk::Visit;
 use super::{Report, Subject};
 use crate::arch::OWN_ARGS;
 use crate::instruction::{ArgDefinition, Instruction, Op};
-use crate::nearest::similar;
+use crate::nearest::did_you_mean;
 use crate::scope::{Globals, NO_VARIABLES};
 use crate::stage::Stage;
 use crate::step::Step;
@@ -39,12 +39,10 @@ impl Report<'_> {
 
     fn undefined(&mut self, visit: &Visit<'_>) {
         let instruction = visit.instruction;
-        let names = visit.scope.values.pairs().iter().take(visit.before.names).map(|(name, _)| name.as_str());
+        let names = visit.scope.values().pairs().iter().take(visit.before.names).map(|(name, _)| name.as_str());
         for (name, _) in visit.missing.iter().filter(|(name, _)| !NO_VARIABLES.contains(&name.as_str())) {
-            let mut message = format!("Usage of undefined variable '${name}'");
-            if let Some(near) = similar(name, names.clone()) {
-                message.push_str(&format!(" (did you mean ${near}?)"));
-            }
+            let near = self.similar(name, names.clone()).map(|near| format!("${near}"));
+            let message = format!("Usage of undefined variable '${name}'{}", did_you_mean(near));
             self.add(&UNDEFINED_VAR, &instruction.span, &instruction.comments, message);
         }
     }
@@ -67,12 +65,9 @@ impl Report<'_> {
 
     /// In FROM they need no ARG. Where there is one, that is where to say it.
     pub(super) fn unportable_in_from(&mut self, subject: &Subject<'_>, stage: &Stage, used: &[String]) {
-        let declares =
-            |i: &Instruction, name: &str| matches!(&i.op, Op::Arg(args) if args.iter().any(|a| a.name.value == name));
-        for name in used.iter().filter(|name| is_own(name, subject.globals)) {
-            if !subject.dockerfile.globals.iter().any(|instruction| declares(instruction, name)) {
-                self.add(&UNPORTABLE_ARG, &stage.span, &stage.comments, unportable(name));
-            }
+        let declared = |name: &str| subject.globals.declared().any(|known| known == name);
+        for name in used.iter().filter(|name| is_own(name, subject.globals) && !declared(name)) {
+            self.add(&UNPORTABLE_ARG, &stage.span, &stage.comments, unportable(name));
         }
     }
 

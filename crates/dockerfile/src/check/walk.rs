@@ -68,25 +68,30 @@ pub(super) fn walk(
     visit: &mut dyn FnMut(&Visit<'_>),
 ) -> Vec<Diagnostic> {
     let stages = || subject.dockerfile.stages.iter().filter(|stage| stages.contains(&stage.index));
-    let read = |stage| triggers(subject, stage, parent(subject, stage)).into_iter().map(move |t| read(&t, stage));
-    let (read, unread): (Vec<_>, Vec<_>) = stages().flat_map(read).partition(Result::is_ok);
+    // They are read once more when they are visited: all of them together may be far more than the text.
+    let read = |stage| triggers(subject, stage).into_iter().map(|trigger| parse_trigger(&trigger, &stage.span));
+    let unread: Vec<_> = stages().flat_map(read).filter_map(Result::err).collect();
     if !unread.is_empty() {
-        return unread.into_iter().filter_map(Result::err).collect();
+        return unread;
     }
-    let mut triggers: HashMap<usize, Vec<Instruction>> = HashMap::new();
-    for (index, trigger) in read.into_iter().flatten() {
-        triggers.entry(index).or_default().push(trigger);
-    }
+    let parents: HashMap<usize, usize> =
+        stages().filter_map(|stage| Some((stage.index, parent(subject, stage)?.index))).collect();
+    let mut children: HashMap<usize, usize> = HashMap::new();
+    parents.values().for_each(|parent| *children.entry(*parent).or_default() += 1);
     let mut states: HashMap<usize, State> = HashMap::new();
     for stage in stages() {
-        let parent = parent(subject, stage);
-        let mut state = match parent.and_then(|parent| states.get(&parent.index)) {
-            Some(state) => state.clone(),
-            None => State::new(subject, stage),
+        // The last one that is built on a stage takes its state over, as in a long row of stages each would copy all before it.
+        let mut handed_on = |parent: &usize| match children.get_mut(parent) {
+            Some(more) if *more > 1 => {
+                *more -= 1;
+                states.get(parent).cloned()
+            }
+            _ => states.remove(parent),
         };
-        for instruction in triggers.get(&stage.index).into_iter().flatten().chain(&stage.instructions) {
-            state.go(stage, instruction, visit);
-        }
+        let state = parents.get(&stage.index).and_then(&mut handed_on);
+        let mut state = state.unwrap_or_else(|| State::new(subject, stage));
+        read(stage).filter_map(Result::ok).for_each(|trigger| state.go(stage, &trigger, visit));
+        stage.instructions.iter().for_each(|instruction| state.go(stage, instruction, visit));
         states.insert(stage.index, state);
     }
     Vec::new()
@@ -107,12 +112,8 @@ pub(super) fn sources(subject: &Subject<'_>, stage: &Stage) -> Vec<usize> {
     sources.flatten().filter_map(index).collect()
 }
 
-fn read(trigger: &str, stage: &Stage) -> Result<(usize, Instruction), Diagnostic> {
-    Ok((stage.index, parse_trigger(trigger, &stage.span)?))
-}
-
-fn triggers(subject: &Subject<'_>, stage: &Stage, parent: Option<&Stage>) -> Vec<String> {
-    match parent {
+fn triggers(subject: &Subject<'_>, stage: &Stage) -> Vec<String> {
+    match parent(subject, stage) {
         Some(parent) => {
             let trigger = |instruction: &Instruction| match &instruction.op {
                 Op::Onbuild(trigger) => Some(trigger.clone()),
@@ -145,7 +146,7 @@ impl State {
 
     fn go(&mut self, stage: &Stage, instruction: &Instruction, visit: &mut dyn FnMut(&Visit<'_>)) {
         let before = Before {
-            names: self.scope.values.pairs().len(),
+            names: self.scope.values().pairs().len(),
             known: self.known,
             workdir_set: self.workdir_set,
             shell_set: self.shell_set,

@@ -9,7 +9,7 @@ mod transfer;
 use crate::diagnostic::Diagnostic;
 use crate::instruction::{CommandLine, EMPTY_VOLUME, Instruction, Op, Pair, Word};
 use crate::path;
-use crate::scope::{Declared, NO_VARIABLES, Scope};
+use crate::scope::{NO_VARIABLES, Scope};
 use crate::step::Step;
 
 impl Scope {
@@ -33,7 +33,7 @@ impl Scope {
             Op::Entrypoint(line) => Step::Entrypoint(self.command(line)),
             Op::Env(pairs) => {
                 let pairs = self.pairs(pairs)?;
-                pairs.iter().for_each(|(name, value)| self.values.set(name, value));
+                pairs.iter().for_each(|(name, value)| self.set(name, value));
                 Step::Env(pairs)
             }
             Op::Expose(words) => Step::Expose(self.ports(words)?),
@@ -61,12 +61,9 @@ impl Scope {
             (None, None) => self.globals.get(name).map(str::to_owned),
         };
         if let Some(value) = value.as_ref().filter(|_| !NO_VARIABLES.contains(&name)) {
-            self.values.set(name, value);
+            self.set(name, value);
         }
-        match self.args.iter_mut().find(|known| known.name == name) {
-            Some(known) => known.value.clone_from(&value),
-            None => self.args.push(Declared { name: name.to_owned(), value: value.clone() }),
-        }
+        self.declare(name, value.clone());
         Ok(value)
     }
 

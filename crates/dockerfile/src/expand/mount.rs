@@ -97,8 +97,8 @@ impl Scope {
                 read_only: options.read_only.unwrap_or(false),
             }),
             "secret" => {
-                let id = options.id.or(options.source).filter(|id| !id.is_empty());
-                let id = id.unwrap_or_else(|| path::base_name(target.as_deref().unwrap_or_default()).to_owned());
+                let given = [options.source, options.id].into_iter().flatten().find(|id| !id.is_empty());
+                let id = given.unwrap_or_else(|| path::base_name(target.as_deref().unwrap_or_default()).to_owned());
                 // With a variable alone there is no file, unless one is named.
                 let file = match (target, &options.env) {
                     (Some(target), _) => Some(here(&target)),

@@ -22,10 +22,8 @@ impl Scope {
             (Command::Exec(words), None) => words.clone(),
             (Command::Shell(line), None) => self.in_shell(line),
         };
-        // Docker's history shows what an ARG has become, also where ENV has changed it since.
-        let value = |name: &str, own: &Option<String>| self.get(name).map(str::to_owned).or_else(|| own.clone());
-        let args = self.args.iter().map(|arg| (arg.name.clone(), value(&arg.name, &arg.value).unwrap_or_default()));
         let proxies = self.globals.proxies();
+        let args = self.run_args();
         let hidden = |name: &str| proxies.iter().any(|(proxy, _)| proxy == name) && !self.declares(name);
         Ok(RunStep {
             command,
@@ -35,8 +33,8 @@ impl Scope {
             network: run.network,
             insecure: run.insecure,
             devices: run.devices.clone(),
-            env: self.values.pairs().to_vec(),
-            args: args.collect(),
+            env: self.values().pairs().clone(),
+            args,
             hidden_env: proxies.iter().filter(|(name, _)| hidden(name)).cloned().collect(),
         })
     }

@@ -155,6 +155,10 @@ fn what_mounts_mean() {
     assert_eq!((secret.target.as_deref(), secret.required), (Some("/run/secrets/k"), false));
     let Mount::Secret(secret) = mounts("--mount=type=secret,id=k,env=K,required").unwrap().remove(0) else { panic!() };
     assert_eq!((secret.target, secret.required), (None, true));
+    for (flag, id) in [("id=,source=s", "s"), ("source=,id=i", "i"), ("target=/a/t", "t")] {
+        let Mount::Secret(secret) = mounts(&format!("--mount=type=secret,{flag}")).unwrap().remove(0) else { panic!() };
+        assert_eq!(secret.id, id, "{flag}");
+    }
     for (flag, part) in [
         ("type=cach,target=/a", "unsupported mount type \"cach\" (did you mean cache?)"),
         ("typ=cache,target=/a", "unexpected key 'typ' in 'typ=cache' (did you mean type?)"),

@@ -20,11 +20,12 @@ struct Common {
     dest_as_written: String,
     chown: Option<String>,
     chmod: Option<Chmod>,
+    checksum: Option<String>,
 }
 
 impl Scope {
     pub(super) fn copy(&mut self, copy: &Copy) -> Result<CopyStep, Diagnostic> {
-        let common = self.transfer(&copy.transfer)?;
+        let common = self.transfer(&copy.transfer, None)?;
         for (text, word) in &common.sources {
             let wrong = |message: String| Err(Diagnostic::error("invalid-source", message, word.span.clone()));
             match source(text) {
@@ -49,14 +50,13 @@ impl Scope {
     }
 
     pub(super) fn add(&mut self, add: &Add) -> Result<AddStep, Diagnostic> {
-        let common = self.transfer(&add.transfer)?;
+        let common = self.transfer(&add.transfer, add.checksum.as_ref())?;
         let mut sources = Vec::new();
         for (text, word) in common.sources {
             sources
                 .push(source(&text).map_err(|reason| Diagnostic::error("invalid-source", reason, word.span.clone()))?);
         }
-        let checksum = add.checksum.as_ref().map(|word| self.expand(word)).transpose()?;
-        if let (Some(word), Some(text)) = (&add.checksum, &checksum) {
+        if let (Some(word), Some(text)) = (&add.checksum, &common.checksum) {
             checksum_fits(text, word, &sources)?;
         }
         for source in &sources {
@@ -78,21 +78,22 @@ impl Scope {
             chmod: common.chmod,
             link: add.transfer.link,
             excludes: add.transfer.excludes.clone(),
-            checksum: checksum.filter(|text| !text.is_empty()),
+            checksum: common.checksum.filter(|text| !text.is_empty()),
             keep_git_dir: add.keep_git_dir,
             unpack: add.unpack,
         })
     }
 
-    fn transfer(&mut self, transfer: &Transfer) -> Result<Common, Diagnostic> {
-        if let Some(wrong) = transfer.excludes.iter().find(|pattern| !IgnoreFile::is_pattern(pattern)) {
-            let message = format!("invalid exclude pattern {wrong:?}: syntax error in pattern");
-            return Err(Diagnostic::error("invalid-exclude", message, transfer.dest.span.clone()));
-        }
+    /// In docker's order, which is that of what is told of it.
+    fn transfer(&mut self, transfer: &Transfer, checksum: Option<&Word>) -> Result<Common, Diagnostic> {
+        let chown = transfer.chown.as_ref().map(|word| self.expand(word)).transpose()?;
+        let chmod = transfer.chmod.as_ref().map(|word| self.expand(word)).transpose()?;
+        let checksum = checksum.map(|word| self.expand(word)).transpose()?;
         let mut sources = Vec::new();
         for word in &transfer.sources {
             sources.push((self.expand(word)?, word.clone()));
         }
+        let dest_as_written = self.expand(&transfer.dest)?;
         let mut files = Vec::new();
         for document in &transfer.documents {
             let mut content = document.file_content();
@@ -101,16 +102,17 @@ impl Scope {
             }
             files.push(InlineFile { name: document.name.clone(), content });
         }
-        let dest_as_written = self.expand(&transfer.dest)?;
-        let chown = transfer.chown.as_ref().map(|word| self.expand(word)).transpose()?;
-        let chmod = match &transfer.chmod {
-            Some(word) => {
-                let text = self.expand(word)?;
+        let chmod = match (&transfer.chmod, chmod.filter(|text| !text.is_empty())) {
+            (Some(word), Some(text)) => {
                 let invalid = |reason: String| Diagnostic::error("invalid-chmod", reason, word.span.clone());
-                if text.is_empty() { None } else { Some(Chmod::parse(&text).map_err(invalid)?) }
+                Some(Chmod::parse(&text).map_err(invalid)?)
             }
-            None => None,
+            _ => None,
         };
+        if let Some(wrong) = transfer.excludes.iter().find(|pattern| !IgnoreFile::is_pattern(pattern)) {
+            let message = format!("invalid exclude pattern {wrong:?}: syntax error in pattern");
+            return Err(Diagnostic::error("invalid-exclude", message, transfer.dest.span.clone()));
+        }
         Ok(Common {
             sources,
             files,
@@ -118,6 +120,7 @@ impl Scope {
             dest_as_written,
             chown: chown.filter(|text| !text.is_empty()),
             chmod,
+            checksum,
         })
     }
 }

@@ -1,5 +1,7 @@
 //! COPY and ADD.
 
+use std::collections::HashMap;
+
 use super::{Add, Copy, Op, Raw, Transfer};
 use crate::flags::{Flags, Takes};
 use crate::heredoc::Heredoc;
@@ -23,6 +25,9 @@ const ADD: &[(&str, Takes)] = &[
     ("unpack", Takes::Bool),
     ("exclude", Takes::Values),
 ];
+
+/// The most that the documents of one instruction may have. A text can name a long one thousands of times.
+const MAX_DOCUMENTS: usize = 64 << 20;
 
 impl Raw<'_, '_> {
     pub(super) fn copy(&mut self) -> Option<Op> {
@@ -70,13 +75,22 @@ impl Raw<'_, '_> {
             self.error("heredoc-destination", message, dest.span.clone()).help =
                 Some(format!("write {keyword} <<EOF /path"));
         }
+        // Of two documents of the same name the last one counts for both, as with docker.
+        let known: HashMap<&str, &Heredoc> = self.heredocs.iter().map(|d| (d.name.as_str(), d)).collect();
         let (mut sources, mut documents) = (Vec::new(), Vec::new());
+        let mut length = 0;
         for word in words {
-            // Of two documents of the same name the last one counts for both, as with docker.
-            match Heredoc::parse(&word.value).map(|h| (self.heredocs.iter().rev().find(|d| d.name == h.name), h)) {
-                Some((Some(document), _)) => documents.push(document.clone()),
-                Some((None, unread)) => documents.push(unread),
-                None => sources.push(word),
+            let Some(unread) = Heredoc::parse(&word.value) else {
+                sources.push(word);
+                continue;
+            };
+            let document = known.get(unread.name.as_str()).map_or(unread, |document| (*document).clone());
+            length += document.content.len();
+            documents.push(document);
+            if length > MAX_DOCUMENTS {
+                let message = format!("its documents are longer than {MAX_DOCUMENTS} bytes");
+                self.error("documents-too-long", message, word.span);
+                return None;
             }
         }
         let given = |name| flags.value(name).filter(|value| !value.value.is_empty());

@@ -267,7 +267,7 @@ pub(crate) struct Raw<'a, 'l> {
 impl Raw<'_, '_> {
     /// Reads everything but FROM. `None`: it is wrong, and what is wrong is among what was found.
     pub(crate) fn parse(mut self) -> Option<Op> {
-        let errors = self.errors();
+        let before = self.found.len();
         let op = match self.keyword {
             Keyword::Add => self.add(),
             Keyword::Arg => self.arg(),
@@ -288,11 +288,8 @@ impl Raw<'_, '_> {
             Keyword::Volume => self.volume(),
             Keyword::Workdir => self.one_word().map(Op::Workdir),
         };
-        op.filter(|_| self.errors() == errors)
-    }
-
-    fn errors(&self) -> usize {
-        self.found.iter().filter(|d| d.severity == crate::Severity::Error).count()
+        let found = self.found.iter().skip(before);
+        op.filter(|_| found.into_iter().all(|d| d.severity != crate::Severity::Error))
     }
 
     pub(crate) fn check_flags(&mut self, table: Table) -> Flags {

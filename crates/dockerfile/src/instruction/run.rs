@@ -69,8 +69,9 @@ impl Raw<'_, '_> {
             None => (field.to_lowercase(), None),
         });
         let fields: Vec<(String, Option<String>)> = fields.collect();
-        let from = fields.iter().rev().find(|(key, _)| key == "from").and_then(|(_, value)| value.clone());
-        if from.as_deref().is_some_and(|from| from.find('$').is_some_and(|at| at + 1 < from.len())) {
+        let sources = || fields.iter().filter(|(key, _)| key == "from").filter_map(|(_, value)| value.as_deref());
+        let from = sources().next_back().map(str::to_owned);
+        if sources().any(|from| from.find('$').is_some_and(|at| at + 1 < from.len())) {
             let message = "'from' doesn't support variable expansion, define alias stage instead";
             self.error("variable-in-from", message, flag.span.clone()).help =
                 Some("write FROM ... AS name, where ARGs from before the first FROM can be used, and from=name".into());

@@ -26,7 +26,7 @@ fn variables() -> HashMap<&'static str, &'static str> {
 }
 
 fn expand(word: &str) -> Result<String, String> {
-    Lexer::new('\\').expand(word, &variables()).map(|e| e.text).map_err(|e| e.0)
+    Lexer::new('\\').expand(word, &variables()).map(|e| e.text).map_err(|e| e.reason)
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Texts that were made to hang a parser or to fill a memory. They are large, so that what is not linear is seen.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use archipel_dockerfile::{IgnoreFile, Scope, automatic_args, glob_match, parse};
+use archipel_dockerfile::{
+    CheckOptions, IgnoreFile, Scope, Subject, automatic_args, check, glob_match, outline, parse,
+};
 use archipel_oci::Platform;
 
 /// Instructions in each text.
@@ -94,6 +97,47 @@ fn long_texts() {
     let mut names = String::from("FROM scratch\nENV");
     (0..MANY).for_each(|n| write!(names, " \\\n v{n}={n}").unwrap());
     assert!(!run(&names).1);
+}
+
+#[test]
+fn checks_of_long_texts() {
+    let lines = |line: &dyn Fn(usize) -> String| (0..MANY).map(line).collect::<String>();
+    for (text, findings, args) in [
+        (format!("FROM scratch\n{}{}", lines(&|n| format!("ARG a{n}=b\n")), "RUN true\n".repeat(MANY)), 0, MANY),
+        (format!("{}FROM scratch\nARG a1\n", lines(&|n| format!("ARG a=$a$b{n}\nARG b{n}=\n"))), 0, 1),
+        (format!("FROM scratch\nWORKDIR /{}", lines(&|n| format!("$a{n}\\\n"))), MANY, 0),
+        (format!("FROM scratch\n{}{}", "ENV a=b\n".repeat(MANY), lines(&|n| format!("USER $b{n}\n"))), MANY, 0),
+        (
+            format!("FROM scratch AS s\n{}", lines(&|n| format!("FROM s AS s\nENV a{n}=b\nCOPY --from=0 a b\n"))),
+            MANY,
+            0,
+        ),
+        (format!("FROM scratch\n{}ENV {}", "# a\n".repeat(MANY), lines(&|n| format!(" key_{n}=a \\\n"))), MANY, 0),
+        // Read all at once, the triggers would be thousands of times as many as the lines.
+        (
+            format!("FROM scratch AS a\n{}{}", "ONBUILD CMD a\n".repeat(300), "FROM a\n".repeat(300)),
+            299 * 300 + 300 * 300,
+            0,
+        ),
+    ] {
+        let dockerfile = parse(&text).dockerfile;
+        let platform = Platform::new("linux", "amd64", None);
+        let globals = dockerfile.globals(automatic_args(&platform, &platform, None), &[]).unwrap();
+        let subject =
+            Subject { dockerfile: &dockerfile, globals: &globals, target: None, ignore: None, bases: &HashMap::new() };
+        let checked = check(&subject, &CheckOptions::default());
+        assert_eq!(checked.errors, [], "{text:.80}");
+        assert_eq!((checked.findings.len(), outline(&subject).unwrap().args.len()), (findings, args), "{text:.80}");
+    }
+}
+
+#[test]
+fn one_document_for_many() {
+    let text = |documents: usize| {
+        let names = "<<E \\\n".repeat(documents);
+        format!("FROM scratch\nCOPY {names} /\n{}{}E\n", "E\n".repeat(documents - 1), "a\n".repeat(MANY))
+    };
+    assert!(parse(&text(100)).is_ok() && !parse(&text(MANY)).is_ok());
 }
 
 #[test]

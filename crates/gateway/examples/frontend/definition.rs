@@ -12,7 +12,14 @@ pub(crate) type Place = Option<pb::Input>;
 
 /// Operations, those that are needed before those that need them.
 #[derive(Clone, Default)]
-pub(crate) struct Definition(Vec<Written>);
+pub(crate) struct Definition {
+    ops: Vec<Written>,
+    /// What is read, and which line of it.
+    text: pb::SourceInfo,
+    pub(crate) line: i32,
+    /// Operations are to be done whether their results are known or not.
+    anew: bool,
+}
 
 #[derive(Clone)]
 struct Written {
@@ -20,9 +27,14 @@ struct Written {
     bytes: Vec<u8>,
     needs: Vec<String>,
     metadata: pb::OpMetadata,
+    line: i32,
 }
 
 impl Definition {
+    pub(crate) fn new(text: pb::SourceInfo, anew: bool) -> Self {
+        Self { text, anew, ..Self::default() }
+    }
+
     pub(crate) fn add(
         &mut self,
         inputs: Vec<pb::Input>,
@@ -34,9 +46,9 @@ impl Definition {
         let bytes = pb::Op { inputs, op: Some(kind), platform }.encode_to_vec();
         let digest = archipel_oci::Digest::of(&bytes).to_string();
         let description = [("llb.customname".to_owned(), name.to_owned())].into();
-        let metadata = pb::OpMetadata { description, ..Default::default() };
-        if self.0.iter().all(|op| op.digest != digest) {
-            self.0.push(Written { digest: digest.clone(), bytes, needs, metadata });
+        let metadata = pb::OpMetadata { description, ignore_cache: self.anew, ..Default::default() };
+        if self.ops.iter().all(|op| op.digest != digest) {
+            self.ops.push(Written { digest: digest.clone(), bytes, needs, metadata, line: self.line });
         }
         pb::Input { digest, index: 0 }
     }
@@ -46,18 +58,28 @@ impl Definition {
         let Some(input) = place else { return pb::Definition::default() };
         let last = pb::Op { inputs: vec![input.clone()], ..Default::default() };
         let mut definition = pb::Definition { def: vec![last.encode_to_vec()], ..Default::default() };
+        let mut source = pb::Source { infos: vec![self.text.clone()], ..Default::default() };
         let mut needed = HashSet::from([&input.digest]);
-        for op in self.0.iter().rev() {
+        for op in self.ops.iter().rev() {
             if !needed.contains(&op.digest) {
                 continue;
             }
             needed.extend(&op.needs);
             definition.def.push(op.bytes.clone());
             definition.metadata.insert(op.digest.clone(), op.metadata.clone());
+            let location = pb::Location { source_index: 0, ranges: vec![line(op.line)] };
+            source.locations.insert(op.digest.clone(), pb::Locations { locations: vec![location] });
         }
+        definition.source = Some(source);
         definition.def.reverse();
         definition
     }
+}
+
+/// A whole line.
+fn line(number: i32) -> pb::Range {
+    let position = Some(pb::Position { line: number, character: 0 });
+    pb::Range { start: position.clone(), end: position }
 }
 
 /// A folder of the user's machine, or one file of it.

@@ -2,6 +2,7 @@
 
 use archipel_gateway::pb::file_action::Action;
 use archipel_gateway::pb::op::Op as Kind;
+use archipel_gateway::pb::{MountType, user_opt};
 use archipel_gateway::{pb, status};
 use serde_json::{Value, json};
 
@@ -16,13 +17,20 @@ pub(crate) struct Image<'a> {
     results: Vec<Place>,
     now: Place,
     config: Value,
+    /// What is left out of the context, and what alone is taken of it.
+    ignored: Vec<String>,
+    wanted: Vec<String>,
 }
 
 impl<'a> Image<'a> {
-    pub(crate) fn new(frontend: &'a Frontend, platform: pb::Platform) -> Self {
+    pub(crate) fn new(frontend: &'a Frontend, platform: pb::Platform, text: &str) -> Self {
         let mut config = json!({"config": {}, "rootfs": {"type": "layers", "diff_ids": []}});
         describe(&platform, &mut config);
-        Self { frontend, platform, definition: Definition::default(), results: Vec::new(), now: None, config }
+        let anew = frontend.options.contains_key("no-cache");
+        let text = pb::SourceInfo { filename: "build".into(), data: text.into(), ..Default::default() };
+        let definition = Definition::new(text, anew);
+        let (results, ignored, wanted) = (Vec::new(), Vec::new(), Vec::new());
+        Self { frontend, platform, definition, results, now: None, config, ignored, wanted }
     }
 
     /// What the builder calls the files, and the config.
@@ -31,7 +39,8 @@ impl<'a> Image<'a> {
         Ok((pb::Ref { id, def: None }, self.config.to_string().into_bytes()))
     }
 
-    pub(crate) async fn line(&mut self, line: &str) -> Result<()> {
+    pub(crate) async fn line(&mut self, number: i32, line: &str) -> Result<()> {
+        self.definition.line = number;
         let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
         let words: Vec<&str> = rest.split_whitespace().collect();
         let (first, text) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -39,9 +48,28 @@ impl<'a> Image<'a> {
             ("image", [reference]) => self.base(reference).await?,
             ("scratch", []) => None,
             ("result", [n]) => self.result(n)?,
-            ("run", [_, ..]) => self.run(&words, false, line),
-            ("shell", [_, ..]) => self.run(&["/bin/sh", "-c", rest], false, line),
-            ("out", [_, ..]) => self.run(&["/bin/sh", "-c", rest], true, line),
+            ("source", [name]) => self.source(name),
+            ("run", [_, ..]) => self.run(&words, None, line),
+            ("shell", [_, ..]) => self.shell(rest, None, line),
+            ("out", [_, ..]) => {
+                let written = pb::Mount { input: -1, dest: "/out".into(), output: 1, ..Default::default() };
+                let made = self.shell(rest, Some(written), line);
+                made.map(|made| pb::Input { index: 1, ..made })
+            }
+            ("secret", [id, _, ..]) => {
+                let opt = pb::SecretOpt { id: (*id).into(), mode: 0o400, ..Default::default() };
+                let mount = pb::Mount { dest: "/secret".into(), secret_opt: Some(opt), ..beside(MountType::Secret) };
+                self.shell(text, Some(mount), line)
+            }
+            ("ssh", [_, ..]) => {
+                let mount = pb::Mount { dest: "/agent".into(), ..beside(MountType::Ssh) };
+                self.shell(rest, Some(mount), line)
+            }
+            ("cache", [id, _, ..]) => {
+                let opt = pb::CacheOpt { id: (*id).into(), ..Default::default() };
+                let mount = pb::Mount { dest: "/cache".into(), cache_opt: Some(opt), ..beside(MountType::Cache) };
+                self.shell(text, Some(mount), line)
+            }
             ("file", [_, ..]) => self.file(first, format!("{text}\n").into_bytes(), line),
             ("read", [path, new]) => {
                 let data = self.frontend.read(&self.solved().await?, path).await?;
@@ -71,7 +99,8 @@ impl<'a> Image<'a> {
                 self.change(Action::Mkdir(action), None, line)
             }
             ("rm", [path]) => {
-                self.change(Action::Rm(pb::FileActionRm { path: (*path).into(), ..Default::default() }), None, line)
+                let (path, allow_wildcard) = ((*path).into(), path.contains('*'));
+                self.change(Action::Rm(pb::FileActionRm { path, allow_wildcard, allow_not_found: false }), None, line)
             }
             ("link", [old, new]) => {
                 let (oldpath, newpath) = ((*old).into(), (*new).into());
@@ -79,13 +108,23 @@ impl<'a> Image<'a> {
                 self.change(Action::Symlink(action), None, line)
             }
             ("copy", [source, dest]) => {
-                let context = Kind::Source(local(self.frontend.option("contextkey", "context"), None));
-                let context = self.definition.add(Vec::new(), context, None, "context");
+                let mut context = local(self.frontend.option("contextkey", "context"), None);
+                let patterns =
+                    [("local.excludepatterns", &self.ignored), ("local.includepattern", &self.wanted)].into_iter();
+                let given = patterns.filter(|(_, list)| !list.is_empty());
+                context.attrs.extend(given.map(|(name, list)| (name.to_owned(), json!(list).to_string())));
+                let context = self.definition.add(Vec::new(), Kind::Source(context), None, "context");
                 self.change(Action::Copy(copy(source, dest)), Some(context), line)
             }
             ("take", [n, source, dest]) => {
                 let from = self.result(n)?;
                 self.change(Action::Copy(copy(source, dest)), from, line)
+            }
+            ("give", [owner, mode, n, source, dest]) => {
+                let from = self.result(n)?;
+                let mode = i32::from_str_radix(mode, 8).map_err(wrong)?;
+                let owner = Some(pb::ChownOpt { user: Some(account(owner)), group: None });
+                self.change(Action::Copy(pb::FileActionCopy { owner, mode, ..copy(source, dest) }), from, line)
             }
             ("merge", [n, m]) => {
                 let inputs = vec![self.result(n)?, self.result(m)?];
@@ -118,6 +157,21 @@ impl<'a> Image<'a> {
                 let digest = self.now.as_ref().map(|input| input.digest.clone()).unwrap_or_default();
                 let request = pb::WarnRequest { digest, level: 1, short: rest.into(), ..Default::default() };
                 let _: pb::Empty = self.frontend.client.call("Warn", &request).await?;
+            }
+            ("ignore", [pattern]) => self.ignored.push((*pattern).into()),
+            ("only", [pattern]) => self.wanted.push((*pattern).into()),
+            ("history", [_, ..]) => match &mut self.config["history"] {
+                Value::Array(list) => list.push(json!({ "created_by": rest })),
+                none => *none = json!([{ "created_by": rest }]),
+            },
+            ("wait", []) => std::future::pending().await,
+            ("exit", []) => std::process::exit(0),
+            ("exit", [seconds]) => {
+                let pause = std::time::Duration::from_secs(seconds.parse().map_err(wrong)?);
+                std::thread::spawn(move || {
+                    std::thread::sleep(pause);
+                    std::process::exit(0);
+                });
             }
             ("fail", _) => return Err(status::error(status::UNKNOWN, rest)),
             _ => return Err(status::error(status::INVALID_ARGUMENT, format!("no such instruction: {name} {rest}"))),
@@ -153,8 +207,22 @@ impl<'a> Image<'a> {
         self.frontend.solve(self.definition.end(&self.now)).await
     }
 
-    /// A process over what there is. The second output is what it writes to `/out`.
-    fn run(&mut self, args: &[&str], out: bool, name: &str) -> Place {
+    /// What a name of a context stands for, or else that source itself.
+    fn source(&mut self, name: &str) -> Place {
+        let given = self.frontend.option(&format!("context:{name}"), name);
+        let identifier = given.strip_prefix("local:").map_or_else(|| given.into(), |key| format!("local://{key}"));
+        let layout = identifier.strip_prefix("oci-layout://").and_then(|rest| rest.split_once('@'));
+        let attrs = layout.map(|(store, _)| ("oci.store".to_owned(), store.to_owned())).into_iter().collect();
+        let source = Kind::Source(pb::SourceOp { identifier, attrs });
+        Some(self.definition.add(Vec::new(), source, Some(self.platform.clone()), name))
+    }
+
+    fn shell(&mut self, text: &str, mount: Option<pb::Mount>, name: &str) -> Place {
+        self.run(&["/bin/sh", "-c", text], mount, name)
+    }
+
+    /// A process over what there is.
+    fn run(&mut self, args: &[&str], mount: Option<pb::Mount>, name: &str) -> Place {
         let config = &self.config["config"];
         let texts = |value: &Value| {
             value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -170,11 +238,9 @@ impl<'a> Image<'a> {
         let platform = Some(self.platform.clone());
         let inputs: Vec<_> = self.now.clone().into_iter().collect();
         let root = pb::Mount { input: if inputs.is_empty() { -1 } else { 0 }, dest: "/".into(), ..Default::default() };
-        let written = pb::Mount { input: -1, dest: "/out".into(), output: 1, ..Default::default() };
-        let mounts = if out { vec![root, written] } else { vec![root] };
-        let exec = pb::ExecOp { meta: Some(meta), mounts, ..Default::default() };
-        let made = self.definition.add(inputs, Kind::Exec(Box::new(exec)), platform, name);
-        Some(pb::Input { index: out.into(), ..made })
+        let exec =
+            pb::ExecOp { meta: Some(meta), mounts: [root].into_iter().chain(mount).collect(), ..Default::default() };
+        Some(self.definition.add(inputs, Kind::Exec(Box::new(exec)), platform, name))
     }
 
     fn file(&mut self, path: &str, data: Vec<u8>, name: &str) -> Place {
@@ -202,6 +268,17 @@ impl<'a> Image<'a> {
         }
         Some(self.definition.add(inputs, kind(numbers), Some(self.platform.clone()), name))
     }
+}
+
+/// A mount that has no input and is no result.
+fn beside(kind: MountType) -> pb::Mount {
+    pb::Mount { input: -1, output: -1, mount_type: kind as i32, ..Default::default() }
+}
+
+/// Who owns a file: a number, or a name among the users of what is changed.
+fn account(owner: &str) -> pb::UserOpt {
+    let by_name = || user_opt::User::ByName(pb::NamedUserOpt { name: owner.into(), input: 0 });
+    pb::UserOpt { user: Some(owner.parse().map_or_else(|_| by_name(), user_opt::User::ById)) }
 }
 
 /// Adds a platform to a JSON object, as configs and results have it.

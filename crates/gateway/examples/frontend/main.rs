@@ -4,21 +4,28 @@
 //! ```text
 //! image REF             begin with an image            file PATH TEXT     write a line
 //! scratch               begin with nothing             mkdir PATH         make a folder and its parents
-//! result N              begin with an earlier result   rm PATH            remove a file
-//! run WORD...           run a program                  link OLD NEW       make a symbolic link
-//! shell TEXT            run a line of a shell          copy SRC DEST      copy from the context
-//! out TEXT              the same: only what it         take N SRC DEST    copy from an earlier result
-//!                       writes to /out goes on         read PATH NEW      write what is read of a file, \
-//! merge N M             one result over another        list PATH NEW      ... the names in a folder,    \
-//! diff N M              what M has beyond N            stat PATH NEW      ... or the mode and size,     / asking the builder
-//! env K V, label K V    set in the config              env-opt K NEW      ... or one of our options
-//! cmd WORD...           set in the config              warn TEXT, fail TEXT
+//! result N              begin with an earlier result   rm PATH            remove a file, or what fits a wildcard
+//! source NAME           begin with a named context,    link OLD NEW       make a symbolic link
+//!                       or a source like git://...     copy SRC DEST      copy from the context
+//! run WORD...           run a program                  take N SRC DEST    copy from an earlier result
+//! shell TEXT            run a line of a shell          give OWNER MODE N SRC DEST   ... with an owner and a mode
+//! secret ID TEXT        ... with a secret, at /secret  read PATH NEW      write what is read of a file, \
+//! ssh TEXT              ... with an agent              list PATH NEW      ... the names in a folder,    \
+//! cache ID TEXT         ... with a cache, at /cache    stat PATH NEW      ... or the mode and size,     / asking the builder
+//! out TEXT              ...: only what it writes       env-opt K NEW      ... or one of our options
+//!                       to /out goes on                ignore PATTERN     leave this of the context alone
+//! merge N M             one result over another        only PATTERN       take nothing else of the context
+//! diff N M              what M has beyond N            warn TEXT, fail TEXT
+//! env K V, label K V    set in the config              wait               for ever
+//! cmd WORD...           set in the config              exit [SECONDS]     without a word, now or then
+//! history TEXT          of one layer
 //! ```
 //!
 //! A text that begins with `dockerfile` is a Dockerfile from the next line on, and one that begins with `frontend IMAGE` is for
 //! another frontend: the builder is asked to have them read.
 //!
-//! Results are the file systems that lines come to, counted from 0. A line that makes none has no number.
+//! Results are the file systems that lines come to, counted from 0. A line that makes none has no number. The build argument `LINGER`
+//! keeps the program alive after its last word. Of the questions that are no build it knows `frontend.lint`.
 
 mod definition;
 mod image;
@@ -31,6 +38,7 @@ use std::process::ExitCode;
 use archipel_gateway::client::Client;
 use archipel_gateway::pb::op::Op as Kind;
 use archipel_gateway::{pb, status};
+use base64::Engine as _;
 use serde_json::json;
 
 use definition::{Definition, file, local, platform};
@@ -44,11 +52,15 @@ fn main() -> ExitCode {
     let code = runtime.block_on(async {
         let stream = tokio::io::join(standard(std::io::stdin())?, standard(std::io::stdout())?);
         let client = Client::connect(stream).await?;
-        let request = match Frontend::new(client.clone()).build().await {
+        let frontend = Frontend::new(client.clone());
+        let request = match frontend.build().await {
             Ok(result) => pb::ReturnRequest { result: Some(result), error: None },
             Err(error) => pb::ReturnRequest { result: None, error: Some(error) },
         };
         let _: pb::Empty = client.call("Return", &request).await?;
+        if frontend.options.contains_key("build-arg:LINGER") {
+            std::future::pending::<()>().await;
+        }
         Ok(if request.error.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     });
     runtime.shutdown_background();
@@ -63,6 +75,29 @@ fn standard(stream: impl AsFd) -> Result<tokio::fs::File> {
 
 fn wrong(error: impl ToString) -> pb::Status {
     status::error(status::INVALID_ARGUMENT, error.to_string())
+}
+
+/// An error with the line that it is about, as BuildKit has such places: JSON.
+fn at(text: &str, line: i32, mut error: pb::Status) -> pb::Status {
+    let data = base64::engine::general_purpose::STANDARD.encode(text);
+    let position = json!({ "line": line });
+    let place = json!({"info": {"data": data}, "ranges": [{"start": position, "end": position}]});
+    let type_url = "github.com/moby/buildkit/errdefs.Source".into();
+    error.details.push(pb::Any { type_url, value: place.to_string().into_bytes() });
+    error
+}
+
+/// The answer to a question that is no build: how many lines there are, and whether one is a failure.
+fn lint(text: &str) -> pb::Result {
+    let lines = text.lines().count();
+    let status = u8::from(text.lines().any(|line| line.starts_with("fail")));
+    let answers = [
+        ("result.txt", format!("{lines} lines\n")),
+        ("result.json", json!({ "lines": lines }).to_string()),
+        ("result.statuscode", status.to_string()),
+    ];
+    let metadata = answers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
+    pb::Result { metadata, ..Default::default() }
 }
 
 struct Frontend {
@@ -88,14 +123,22 @@ impl Frontend {
             return Err(status::error(status::FAILED_PRECONDITION, "this builder takes no results"));
         }
         let filename = self.option("filename", "Dockerfile");
-        let mut script = Definition::default();
-        let folder = local(self.option("dockerfilekey", "dockerfile"), Some(filename));
-        let folder = script.add(Vec::new(), Kind::Source(folder), None, filename);
-        let id = self.solve(script.end(&Some(folder))).await?;
+        // Who has called us may have made the text.
+        let inputs: pb::InputsResponse = self.client.call("Inputs", &pb::Empty {}).await?;
+        let text = inputs.definitions.get("dockerfile").cloned().unwrap_or_else(|| {
+            let mut script = Definition::default();
+            let folder = Kind::Source(local(self.option("dockerfilekey", "dockerfile"), Some(filename)));
+            let folder = script.add(Vec::new(), folder, None, filename);
+            script.end(&Some(folder))
+        });
+        let id = self.solve(text).await?;
         let text = String::from_utf8(self.read(&id, filename).await?).map_err(wrong)?;
 
         if let Some(result) = self.forward(&text).await? {
             return Ok(result);
+        }
+        if self.option("requestid", "") == "frontend.lint" {
+            return Ok(lint(&text));
         }
         let asked: Vec<&str> = self.option("platform", "").split(',').filter(|name| !name.is_empty()).collect();
         if let [] | [_] = asked[..] {
@@ -152,9 +195,11 @@ impl Frontend {
 
     /// The image of one platform: its files and its config.
     async fn image(&self, text: &str, platform: pb::Platform) -> Result<(pb::Ref, Vec<u8>)> {
-        let mut image = Image::new(self, platform);
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            image.line(line).await?;
+        let mut image = Image::new(self, platform, text);
+        for (number, line) in (1..).zip(text.lines().map(str::trim)) {
+            if !line.is_empty() && !line.starts_with('#') {
+                image.line(number, line).await.map_err(|error| at(text, number, error))?;
+            }
         }
         image.finish().await
     }

@@ -237,7 +237,7 @@ async fn what_is_no_protocol_is_said() {
     noise.put_slice(&b"Hello, I am a program that prints its log.\n".repeat(4));
     let stream = tokio::io::join(std::io::Cursor::new(noise), tokio::io::sink());
     let error = serve(stream, Arc::clone(&bridge)).await.unwrap_err().to_string();
-    assert!(error.starts_with("the frontend does not speak BuildKit's protocol"), "{error}");
+    assert!(error.starts_with("it does not speak BuildKit's protocol"), "{error}");
 
     serve(tokio::io::join(tokio::io::empty(), tokio::io::sink()), bridge).await.unwrap();
 }

@@ -186,7 +186,7 @@ impl Applying {
             return Ok(());
         }
         let shown = self.root.shown(path);
-        let missing = |_| Error::tar(format!("{} is a link to what is not there", shown.display()));
+        let missing = |_| Error::tar(format!("{} is a link to what is not there", String::from_utf8_lossy(path)));
         let from = self.root.dir(split(&target).0, OFlags::PATH).map_err(missing)?;
         self.root.clear(parent, path, false)?;
         let (old, new) = (OsStr::from_bytes(split(&target).1), OsStr::from_bytes(split(path).1));

@@ -16,6 +16,8 @@ const MAX_METADATA: u32 = 4 * 1024 * 1024;
 const MAX_PATH: u32 = 4096;
 /// No real file is larger; a hole costs nothing here, but whoever reads the file pays.
 const MAX_SPARSE: u64 = 1 << 42;
+/// What nanoseconds since 1970 reach, in 64 bits: until 2262.
+const MAX_TIME: i64 = i64::MAX / 1_000_000_000;
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +166,10 @@ fn owned(entry: &ParsedEntry<'_>, sparse: Option<(Vec<SparseEntry>, u64)>) -> Re
             }
             _ => {}
         }
+    }
+    // What is beyond means nothing (BuildKit).
+    if !(0..MAX_TIME).contains(&mtime.0) {
+        mtime = (0, 0);
     }
     let path = entry.path.to_vec();
     let kind = match entry.entry_type {

@@ -9,10 +9,10 @@ use super::compress::{Compression, compress};
 use super::tree::{Form, write_tree};
 use super::writer::Writer;
 use crate::error::At as _;
-use crate::{Error, Result, SnapshotId, Store, disk};
+use crate::{Error, Result, SnapshotId, Store, View, disk};
 
 /// Changes when the same snapshot would become other bytes: what was made before is then made anew.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// How a layer is made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,9 +62,14 @@ impl Store {
         }
         let mut blob = self.blobs().ingest(Algorithm::Sha256)?;
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let below = match (&snapshot.parent, snapshot.whole) {
+            (Some(parent), false) => Some(self.view(Some(parent))?),
+            _ => None,
+        };
+        let form = Form::Layer { base: below.as_ref().map(View::path) };
         let produce = |out: &mut dyn Write| {
             let mut writer = Writer::new(Hashing { inner: out, hasher: Hasher::default() });
-            write_tree(&snapshot.path, b"", Form::Layer, options.epoch, &mut writer)?;
+            write_tree(&snapshot.path, b"", form, options.epoch, &mut writer)?;
             Ok(DiffId(writer.finish().at(&snapshot.path)?.hasher.finish()))
         };
         let failed = |e: io::Error| Error::io(self.root(), e);

@@ -1,6 +1,7 @@
 //! Layers as archives: read, applied to a tree, and written from a snapshot.
 
 mod apply;
+mod base;
 mod compress;
 mod confine;
 mod decompress;

@@ -41,9 +41,9 @@ fn what_is_written_is_read_back() {
     fs::hard_link(from.path().join("a"), from.path().join("z")).unwrap();
     fs::set_permissions(from.path().join("a"), fs::Permissions::from_mode(0o4755)).unwrap();
     symlink("t".repeat(150), from.path().join("s")).unwrap();
-    let tar = written(from.path(), Form::Layer);
+    let tar = written(from.path(), Form::Layer { base: None });
     assert_eq!(apply(tar.as_slice(), to.path()).unwrap(), super::Skipped::default());
-    assert_eq!(written(to.path(), Form::Layer), tar);
+    assert_eq!(written(to.path(), Form::Layer { base: None }), tar);
     let meta = fs::metadata(to.path().join("z")).unwrap();
     assert_eq!((meta.mode() & 0o7777, meta.nlink()), (0o4755, 2));
 }
@@ -68,18 +68,27 @@ fn other_readers_understand_it() {
             .unwrap_or_default();
         seen.push((entry.path_bytes().into_owned(), pax));
     }
-    assert_eq!(seen[0].1, [("uid".into(), b"3000000".to_vec()), ("mtime".into(), b"-4.75".to_vec())]);
-    assert_eq!(seen[1], (long.into_bytes(), vec![("SCHILY.xattr.user.k".into(), b"\0=\xff".to_vec())]));
+    assert_eq!(seen[0].1, [("mtime".into(), b"-4.75".to_vec()), ("uid".into(), b"3000000".to_vec())]);
+    let attribute = ("SCHILY.xattr.user.k".into(), b"\0=\xff".to_vec());
+    let path = ("path".into(), long.clone().into_bytes());
+    assert_eq!(seen[1], (long.into_bytes(), vec![attribute, path]));
     assert_eq!(seen[2].0, format!("{}/", "e".repeat(300)).into_bytes());
 }
 
 #[test]
-fn times_before_1970_and_fractions_survive() {
-    let to = tempfile::tempdir().unwrap();
-    let tar = archive(&[(Header { mtime: (-5, 250_000_000), ..file("f") }, b"")]);
-    extract(tar.as_slice(), to.path()).unwrap();
-    let meta = fs::metadata(to.path().join("f")).unwrap();
-    assert_eq!((meta.mtime(), meta.mtime_nsec()), (-5, 250_000_000));
+fn times_of_an_archive_are_exact_from_1970_to_2262() {
+    for (written, expected) in [
+        ((5, 250_000_000), (5, 250_000_000)),
+        ((9_000_000_000, 0), (9_000_000_000, 0)),
+        ((-5, 250_000_000), (0, 0)),
+        ((10_000_000_000, 0), (0, 0)),
+    ] {
+        let to = tempfile::tempdir().unwrap();
+        let tar = archive(&[(Header { mtime: written, ..file("f") }, b"")]);
+        extract(tar.as_slice(), to.path()).unwrap();
+        let meta = fs::metadata(to.path().join("f")).unwrap();
+        assert_eq!((meta.mtime(), meta.mtime_nsec()), expected);
+    }
 }
 
 #[test]
@@ -211,4 +220,43 @@ fn a_full_disk_ends_compression() {
     };
     let told = compress(Compression::Gzip { level: None }, 2, &mut Full, produce, |e| Error::io(Path::new("x"), e));
     assert!(matches!(told, Err(Error::NoSpace { .. })));
+}
+
+#[test]
+fn a_layer_has_whole_seconds_and_no_attributes_but_capabilities() {
+    let from = tempfile::tempdir().unwrap();
+    let path = from.path().join("f");
+    let file = fs::File::create(&path).unwrap();
+    rustix::fs::fsetxattr(&file, "user.k", b"v", rustix::fs::XattrFlags::empty()).unwrap();
+    let time = rustix::fs::Timespec { tv_sec: 7, tv_nsec: 500_000_000 };
+    rustix::fs::futimens(&file, &rustix::fs::Timestamps { last_access: time, last_modification: time }).unwrap();
+    let of = |form: Form<'_>| {
+        let bytes = written(from.path(), form);
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        let mut entry = archive.entries().unwrap().next().unwrap().unwrap();
+        let attributes = entry.pax_extensions().unwrap().map_or(0, Iterator::count);
+        (entry.header().mtime().unwrap(), attributes)
+    };
+    assert_eq!(of(Form::Layer { base: None }), (7, 0));
+    assert_eq!(of(Form::Files), (8, 1));
+}
+
+/// The digest of what Go writes for the same headers, in PAX form.
+#[test]
+fn the_bytes_are_those_of_go() {
+    let long = format!("{}/{}", "l".repeat(70), "m".repeat(70));
+    let headers = [
+        Header { mode: 0o4755, uid: 7, gid: 8, mtime: (981_173_106, 0), ..file("a") },
+        file(&long),
+        Header { uid: 3_000_000, ..file(&format!("{long}/\u{e4}")) },
+        Header::new(Kind::Dir, "\u{fc}"),
+        Header::new(Kind::Dir, "d".repeat(99)),
+        Header { device: (1, 3), ..Header::new(Kind::Char, "null") },
+        link(Kind::Symlink, "s", &"t".repeat(120)),
+        Header { mtime: (-5, 0), ..file("old") },
+        Header { attributes: vec![(b"security.capability".to_vec(), vec![1, 0, 2])], ..file("c") },
+    ];
+    let bytes = archive(&headers.map(|h| (h, b"".as_slice())));
+    let go = "559ca6ac6bf413c12a40f79f9438884848eebf18071cb94c0e5145b3096c72e6";
+    assert_eq!(archipel_oci::Digest::of(&bytes).hex(), go);
 }

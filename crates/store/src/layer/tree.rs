@@ -11,6 +11,7 @@ use std::path::Path;
 use rustix::fs::{OFlags, lgetxattr, llistxattr, major, minor};
 use rustix::io::Errno;
 
+use super::base::Base;
 use super::writer::{Header, Kind, Writer};
 use super::{GONE, OPAQUE, is_private};
 use crate::error::At as _;
@@ -21,15 +22,20 @@ const MAX_ATTRIBUTE: usize = 64 * 1024;
 
 /// What a tree is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// One layer's own files: overlayfs's marks become whiteouts.
-    Layer,
+pub enum Form<'a> {
+    /// One layer's own files: overlayfs's marks become whiteouts. Of what it lies on, if that is named, nothing is said again: what is
+    /// as it was before is left out, and a folder that replaced another is told by what is gone from it.
+    Layer {
+        /// The merged files below.
+        base: Option<&'a Path>,
+    },
     /// Merged files.
     Files,
 }
 
 /// Writes all files below a folder, but not the folder itself, sorted by name. With an `epoch` nothing in a layer is
-/// younger than it, and files have just that time (what BuildKit does in images, and in its other outputs).
+/// younger than it, and files have just that time (what BuildKit does in images, and in its other outputs). Times are whole seconds,
+/// and a layer has no attributes but capabilities, as with BuildKit.
 /// `prefix` is put before each path, and before the target of a link that starts at the root; it ends in a slash or is empty.
 ///
 /// # Errors
@@ -37,21 +43,27 @@ pub enum Form {
 pub fn write_tree(
     root: &Path,
     prefix: &[u8],
-    form: Form,
+    form: Form<'_>,
     epoch: Option<i64>,
     writer: &mut Writer<impl Write>,
 ) -> Result<()> {
-    let mut walk = Walk { root, prefix, form, epoch, writer, links: HashMap::new() };
+    let base = match form {
+        Form::Layer { base } => base.map(Base),
+        Form::Files => None,
+    };
+    let is_layer = form != Form::Files;
+    let mut walk = Walk { root, prefix, is_layer, base, epoch, writer, links: HashMap::new(), unchanged: Vec::new() };
     // A stack of our own: nothing bounds how deep a RUN step's folders go.
-    let mut open = vec![walk.list(&[])?];
+    let mut open = vec![Folder { left: walk.list(&[], false)?, in_base: base.is_some(), opaque: false, above: 0 }];
     while let Some(folder) = open.last_mut() {
-        let Some(path) = folder.pop() else {
+        let Some(path) = folder.left.pop() else {
+            walk.unchanged.truncate(folder.above);
             open.pop();
             continue;
         };
-        if walk.write(&path)? {
-            let inner = walk.list(&path)?;
-            open.push(inner);
+        let above = walk.unchanged.len();
+        if let Some((in_base, opaque)) = walk.write(&path, folder.in_base, folder.opaque)? {
+            open.push(Folder { left: walk.list(&path, in_base && opaque)?, in_base, opaque, above });
         }
     }
     Ok(())
@@ -60,54 +72,99 @@ pub fn write_tree(
 struct Walk<'a, W> {
     root: &'a Path,
     prefix: &'a [u8],
-    form: Form,
+    is_layer: bool,
+    base: Option<Base<'a>>,
     epoch: Option<i64>,
     writer: &'a mut Writer<W>,
     /// The first name of each file that has several.
     links: HashMap<(u64, u64), Vec<u8>>,
+    /// Folders above that are as they were before, and are written only if something in them is.
+    unchanged: Vec<Header>,
+}
+
+/// A folder that is being written.
+struct Folder {
+    /// The paths in it, last name first.
+    left: Vec<Vec<u8>>,
+    /// Whether the base has a folder there.
+    in_base: bool,
+    /// Whether nothing in that is seen.
+    opaque: bool,
+    /// How many folders above it are not written yet.
+    above: usize,
 }
 
 impl<W: Write> Walk<'_, W> {
-    /// The paths in a folder, last name first.
-    fn list(&self, folder: &[u8]) -> Result<Vec<Vec<u8>>> {
-        let path = self.root.join(OsStr::from_bytes(folder));
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&path).at(&path)? {
-            let name = entry.at(&path)?.file_name();
-            let name = name.as_bytes();
-            found.push(if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() });
+    /// The paths in a folder, with those that only the base has where all of that is hidden.
+    fn list(&self, folder: &[u8], hides: bool) -> Result<Vec<Vec<u8>>> {
+        let mut found = paths(self.root, folder)?;
+        if let Some(base) = self.base.filter(|_| hides) {
+            found.extend(paths(base.0, folder)?);
         }
         found.sort_unstable_by(|a, b| b.cmp(a));
+        found.dedup();
         Ok(found)
     }
 
-    /// Writes one entry; returns whether it is a folder.
-    fn write(&mut self, path: &[u8]) -> Result<bool> {
+    /// Writes one entry; returns for a folder whether the base has it, and whether nothing of that is seen.
+    fn write(&mut self, path: &[u8], in_base: bool, hidden: bool) -> Result<Option<(bool, bool)>> {
         let full = self.root.join(OsStr::from_bytes(path));
-        let meta = fs::symlink_metadata(&full).at(&full)?;
+        let meta = match fs::symlink_metadata(&full) {
+            // It is in the base alone, below a folder that replaced another.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && in_base && hidden => {
+                return self.gone(path).at(&full).map(|()| None);
+            }
+            other => other.at(&full)?,
+        };
         let kind = meta.file_type();
-        let mut header = self.header(path, &meta);
-        if self.form == Form::Layer && mark::is_gone(&full, &meta) {
-            let (folder, name) = super::confine::split(path);
-            let gone = [GONE, name].concat();
-            let path = if folder.is_empty() { gone } else { [folder, b"/", &gone].concat() };
-            return self.mark(&path).at(&full).map(|()| false);
+        let before = match self.base.filter(|_| in_base) {
+            Some(base) => base.find(path)?,
+            None => None,
+        };
+        if self.is_layer && mark::is_gone(&full, &meta) {
+            if self.base.is_none() || before.is_some() {
+                self.gone(path).at(&full)?;
+            }
+            return Ok(None);
         }
-        if !kind.is_dir() && meta.nlink() > 1 {
+        let (attributes, opaque) = attributes(&full, self.is_layer).at(&full)?;
+        let mut header = self.header(path, &meta);
+        header.attributes = attributes;
+        let unchanged = match self.base.zip(before.as_ref()) {
+            Some((base, before)) => base.has(path, before, &full, &meta)?,
+            None => false,
+        };
+        if kind.is_dir() {
+            header.kind = Kind::Dir;
+            if unchanged {
+                self.unchanged.push(header);
+            } else {
+                self.append(&header, io::empty()).at(&full)?;
+            }
+            if opaque && self.is_layer && self.base.is_none() {
+                self.mark(&[path, b"/", OPAQUE].concat()).at(&full)?;
+            }
+            return Ok(Some((before.is_some_and(|before| before.is_dir()), hidden || opaque)));
+        }
+        if !unchanged {
+            self.file(header, &full, &meta)?;
+        }
+        Ok(None)
+    }
+
+    /// Writes what is no folder.
+    fn file(&mut self, mut header: Header, full: &Path, meta: &Metadata) -> Result<()> {
+        if meta.nlink() > 1 {
             if let Some(first) = self.links.get(&(meta.dev(), meta.ino())) {
                 header.kind = Kind::Hardlink;
                 header.link.clone_from(first);
-                header.size = 0;
-                return self.writer.append(&header, io::empty()).at(&full).map(|()| false);
+                return self.append(&header, io::empty()).at(full);
             }
             self.links.insert((meta.dev(), meta.ino()), header.path.clone());
         }
-        let (attributes, opaque) = attributes(&full).at(&full)?;
-        header.attributes = attributes;
-        header.kind = if kind.is_dir() {
-            Kind::Dir
-        } else if kind.is_symlink() {
-            header.link = fs::read_link(&full).at(&full)?.into_os_string().into_encoded_bytes();
+        let kind = meta.file_type();
+        header.kind = if kind.is_symlink() {
+            header.link = fs::read_link(full).at(full)?.into_os_string().into_encoded_bytes();
             if let (false, Some(below)) = (self.prefix.is_empty(), header.link.strip_prefix(b"/")) {
                 header.link = [b"/", self.prefix, below].concat();
             }
@@ -119,40 +176,62 @@ impl<W: Write> Walk<'_, W> {
             if kind.is_char_device() { Kind::Char } else { Kind::Block }
         } else if kind.is_file() {
             header.size = meta.len();
-            let file = open(&full).at(&full)?;
+            let file = open(full).at(full)?;
             let read = io::BufReader::with_capacity(128 * 1024, file);
-            return self.writer.append(&header, read).at(&full).map(|()| false);
+            return self.append(&header, read).at(full);
         } else {
-            return Ok(false); // a socket: nobody listens any more
+            return Ok(()); // a socket: nobody listens any more
         };
-        self.writer.append(&header, io::empty()).at(&full)?;
-        if opaque && kind.is_dir() && self.form == Form::Layer {
-            self.mark(&[path, b"/", OPAQUE].concat()).at(&full)?;
-        }
-        Ok(kind.is_dir())
+        self.append(&header, io::empty()).at(full)
     }
 
     fn header(&self, path: &[u8], meta: &Metadata) -> Header {
         let mut header = Header::new(Kind::File, [self.prefix, path].concat());
         header.mode = meta.mode() & 0o7777;
         (header.uid, header.gid) = (meta.uid(), meta.gid());
-        header.mtime = (meta.mtime(), u32::try_from(meta.mtime_nsec()).unwrap_or(0));
-        if let Some(epoch) = self.epoch.filter(|epoch| self.form == Form::Files || header.mtime.0 >= *epoch) {
+        // BuildKit cuts the fraction off in a layer, and rounds it elsewhere.
+        let up = !self.is_layer && meta.mtime_nsec() >= 500_000_000;
+        header.mtime = (meta.mtime().saturating_add(up.into()), 0);
+        if let Some(epoch) = self.epoch.filter(|epoch| !self.is_layer || header.mtime.0 > *epoch) {
             header.mtime = (epoch, 0);
         }
         header
+    }
+
+    fn append(&mut self, header: &Header, content: impl Read) -> io::Result<()> {
+        for above in self.unchanged.drain(..) {
+            self.writer.append(&above, io::empty())?;
+        }
+        self.writer.append(header, content)
+    }
+
+    fn gone(&mut self, path: &[u8]) -> io::Result<()> {
+        let (folder, name) = super::confine::split(path);
+        let gone = [GONE, name].concat();
+        self.mark(&if folder.is_empty() { gone } else { [folder, b"/", &gone].concat() })
     }
 
     /// Without a time: when something was removed is no part of the result.
     fn mark(&mut self, path: &[u8]) -> io::Result<()> {
         let mut header = Header::new(Kind::File, [self.prefix, path].concat());
         header.mode = 0;
-        self.writer.append(&header, io::empty())
+        self.append(&header, io::empty())
     }
 }
 
+fn paths(root: &Path, folder: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let path = root.join(OsStr::from_bytes(folder));
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&path).at(&path)? {
+        let name = entry.at(&path)?.file_name();
+        let name = name.as_bytes();
+        found.push(if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() });
+    }
+    Ok(found)
+}
+
 /// Not blocking and not following: it was a file a moment ago.
-fn open(path: &Path) -> std::result::Result<impl Read, Errno> {
+pub(super) fn open(path: &Path) -> std::result::Result<File, Errno> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, rustix::fs::Mode::empty()).map(File::from)
 }
@@ -160,7 +239,7 @@ fn open(path: &Path) -> std::result::Result<impl Read, Errno> {
 type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// A file's extended attributes, sorted, and whether overlayfs has marked it as opaque.
-fn attributes(path: &Path) -> std::result::Result<(Attributes, bool), Errno> {
+fn attributes(path: &Path, is_layer: bool) -> std::result::Result<(Attributes, bool), Errno> {
     // Most files have none: ask with a small buffer first.
     let mut names = vec![0; 256];
     let length = loop {
@@ -187,6 +266,7 @@ fn attributes(path: &Path) -> std::result::Result<(Attributes, bool), Errno> {
         match name {
             b"user.overlay.opaque" => opaque = value == b"y",
             b"security.capability" => found.push((name.to_vec(), portable(value))),
+            _ if is_layer => {}
             // The machine's labels, which mean nothing elsewhere.
             b"security.selinux" | b"security.ima" | b"security.evm" => {}
             _ => found.push((name.to_vec(), value)),

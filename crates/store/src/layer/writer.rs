@@ -1,4 +1,5 @@
-//! Writes archives: ustar headers, with a PAX header only where ustar cannot say it. The same input is the same bytes.
+//! Writes archives: ustar headers, with a PAX header only where ustar cannot say it. The same input is the same bytes, and those that
+//! Go's `archive/tar` writes: so a layer has the digest that it has when BuildKit makes it of the same files.
 
 use std::io::{self, Read, Write};
 
@@ -90,13 +91,12 @@ impl<W: Write> Writer<W> {
         }
         let pax = extended(header, &path);
         if !pax.is_empty() {
-            // Its name is for old readers, which see it as a file; it must not depend on this machine.
-            let mut extension = Header::new(Kind::File, "PaxHeaders.0/x");
-            extension.size = pax.len() as u64;
-            self.inner.write_all(&block(&extension, &extension.path, b'x'))?;
-            self.inner.write_all(&pax)?;
-            self.pad(extension.size)?;
+            let records: Vec<u8> = pax.iter().flat_map(|(key, value)| record(key, value)).collect();
+            self.inner.write_all(&extension(&path, records.len() as u64))?;
+            self.inner.write_all(&records)?;
+            self.pad(records.len() as u64)?;
         }
+        let prefix = if pax.is_empty() { split(&path) } else { None };
         let kind = match header.kind {
             Kind::File => b'0',
             Kind::Hardlink => b'1',
@@ -106,7 +106,7 @@ impl<W: Write> Writer<W> {
             Kind::Dir => b'5',
             Kind::Fifo => b'6',
         };
-        self.inner.write_all(&block(header, &path, kind))?;
+        self.inner.write_all(&block(header, &path, prefix, kind))?;
         if header.kind == Kind::File {
             let copied = io::copy(&mut content.take(header.size), &mut self.inner)?;
             if copied < header.size {
@@ -139,45 +139,48 @@ impl<W: Write> Writer<W> {
 /// The largest number of seven octal digits, which ids have; eleven for sizes and times.
 const MAX_ID: u32 = 0o777_7777;
 const MAX_LONG: u64 = 0o777_7777_7777;
+/// The longest name, the longest folder before it, and the longest target of a link.
+const MAX_NAME: usize = 100;
+const MAX_PREFIX: usize = 155;
 
-/// What the header cannot say.
-fn extended(header: &Header, path: &[u8]) -> Vec<u8> {
+/// What the header cannot say, sorted.
+fn extended(header: &Header, path: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let long = |text: &[u8]| text.len() > MAX_NAME || !text.is_ascii();
     let mut pax = Vec::new();
-    if name(path).is_none() {
-        record(&mut pax, b"path", path);
+    for (name, value) in &header.attributes {
+        pax.push(([b"SCHILY.xattr.", name.as_slice()].concat(), value.clone()));
     }
-    if header.link.len() > 100 {
-        record(&mut pax, b"linkpath", &header.link);
+    if long(&header.link) {
+        pax.push((b"linkpath".to_vec(), header.link.clone()));
     }
     for (key, id) in [(b"uid", header.uid), (b"gid", header.gid)] {
         if id > MAX_ID {
-            record(&mut pax, key, id.to_string().as_bytes());
+            pax.push((key.to_vec(), id.to_string().into_bytes()));
         }
     }
     if header.kind == Kind::File && header.size > MAX_LONG {
-        record(&mut pax, b"size", header.size.to_string().as_bytes());
+        pax.push((b"size".to_vec(), header.size.to_string().into_bytes()));
     }
     let (seconds, nanos) = header.mtime;
     if nanos != 0 || !u64::try_from(seconds).is_ok_and(|s| s <= MAX_LONG) {
-        record(&mut pax, b"mtime", time(seconds, nanos).as_bytes());
+        pax.push((b"mtime".to_vec(), time(seconds, nanos).into_bytes()));
     }
-    for (name, value) in &header.attributes {
-        record(&mut pax, &[b"SCHILY.xattr.", name.as_slice()].concat(), value);
+    // Ustar has room for folders, but not beside a PAX header.
+    if long(path) && (!pax.is_empty() || split(path).is_none()) {
+        pax.push((b"path".to_vec(), path.to_vec()));
     }
+    pax.sort_unstable();
     pax
 }
 
 /// `length key=value\n`, where the length counts its own digits.
-fn record(pax: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + rest.to_string().len();
     if length.to_string().len() != rest.to_string().len() {
         length = rest + length.to_string().len();
     }
-    pax.extend_from_slice(length.to_string().as_bytes());
-    for part in [b" ", key, b"=", value, b"\n"] {
-        pax.extend_from_slice(part);
-    }
+    [length.to_string().as_bytes(), b" ", key, b"=", value, b"\n"].concat()
 }
 
 fn time(seconds: i64, nanos: u32) -> String {
@@ -192,47 +195,85 @@ fn time(seconds: i64, nanos: u32) -> String {
     format!("{sign}{seconds}.{nanos:09}").trim_end_matches('0').to_owned()
 }
 
-/// The path as prefix and name, where it fits.
-fn name(path: &[u8]) -> Option<(&[u8], &[u8])> {
-    if path.len() <= 100 {
-        return Some((b"", path));
+/// A path that is too long for a name as prefix and name, where it fits so.
+fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    if path.len() <= MAX_NAME || !path.is_ascii() {
+        return None;
     }
     // Not the slash at a folder's end: the name must not be empty.
-    let slash = |n: &usize| path.get(*n) == Some(&b'/') && n + 1 < path.len();
-    let at = (path.len() - 101..path.len().min(156)).find(slash)?;
-    Some((path.get(..at)?, path.get(at + 1..)?)).filter(|(prefix, _)| !prefix.is_empty())
+    let end = if path.len() > MAX_PREFIX + 1 { MAX_PREFIX + 1 } else { path.len() - usize::from(path.ends_with(b"/")) };
+    let at = path.get(..end)?.iter().rposition(|b| *b == b'/').filter(|at| *at > 0)?;
+    let (prefix, name) = (path.get(..at)?, path.get(at + 1..)?);
+    (1..=MAX_NAME).contains(&name.len()).then_some((prefix, name))
 }
 
-fn block(header: &Header, path: &[u8], kind: u8) -> [u8; BLOCK] {
-    let mut block = [0; BLOCK];
-    let mut put = |at: usize, bytes: &[u8]| {
-        for (to, from) in block.iter_mut().skip(at).zip(bytes) {
+/// A header, field by field.
+struct Block([u8; BLOCK]);
+
+impl Block {
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        for (to, from) in self.0.iter_mut().skip(at).zip(bytes) {
             *to = *from;
         }
-    };
-    let short = |text: &[u8], most: usize| text.get(..text.len().min(most)).unwrap_or_default().to_vec();
-    let octal = |value: u64, digits: usize| format!("{value:0digits$o}").into_bytes();
-    let (prefix, name) = name(path).map_or_else(|| (Vec::new(), short(path, 100)), |(p, n)| (p.to_vec(), n.to_vec()));
-    let id = |id: u32| octal(if id > MAX_ID { 0 } else { id.into() }, 7);
-    let long = |value: u64| octal(if value > MAX_LONG { 0 } else { value }, 11);
-    put(0, &name);
-    put(100, &octal(header.mode.into(), 7));
-    put(108, &id(header.uid));
-    put(116, &id(header.gid));
-    put(124, &long(if header.kind == Kind::File { header.size } else { 0 }));
-    put(136, &long(u64::try_from(header.mtime.0).unwrap_or(0)));
-    put(148, b"        ");
-    put(156, &[kind]);
-    put(157, &short(&header.link, 100));
-    put(257, b"ustar\x0000");
-    if matches!(header.kind, Kind::Char | Kind::Block) {
-        put(329, &id(header.device.0));
-        put(337, &id(header.device.1));
     }
-    put(345, &prefix);
-    let sum: u32 = block.iter().map(|b| u32::from(*b)).sum();
-    for (to, from) in block.iter_mut().skip(148).zip(format!("{sum:06o}\0 ").bytes()) {
-        *to = from;
+
+    /// Octal digits; a number that has too many is in the PAX header, and nothing here.
+    fn number(&mut self, at: usize, value: u64, digits: usize) {
+        let most = (1 << (3 * digits)) - 1;
+        self.put(at, format!("{:0digits$o}", if value > most { 0 } else { value }).as_bytes());
     }
-    block
+
+    /// What an old reader sees of a text: as much of it as there is room for.
+    fn text(&mut self, at: usize, text: &[u8]) {
+        let mut text: Vec<u8> = text.iter().copied().filter(u8::is_ascii).collect();
+        if text.len() > MAX_NAME {
+            text.truncate(MAX_NAME);
+            // A file that seems to end in a slash would be a folder.
+            text.truncate(text.iter().rposition(|b| *b != b'/').map_or(0, |last| last + 1));
+        }
+        self.put(at, &text);
+    }
+
+    fn finish(mut self) -> [u8; BLOCK] {
+        self.put(257, b"ustar\x0000");
+        self.put(148, b"        ");
+        let sum: u32 = self.0.iter().map(|b| u32::from(*b)).sum();
+        self.put(148, format!("{sum:06o}\0 ").as_bytes());
+        self.0
+    }
+}
+
+/// The header of a PAX header.
+fn extension(path: &[u8], size: u64) -> [u8; BLOCK] {
+    let (folder, name) = path.split_at(path.iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1));
+    let mut name = [folder, b"PaxHeaders.0/", name].concat();
+    name.retain(u8::is_ascii);
+    name.truncate(name.iter().rposition(|b| *b != b'/').map_or(0, |last| last + 1));
+    let mut block = Block([0; BLOCK]);
+    block.text(0, &name);
+    for at in [100, 108, 116] {
+        block.number(at, 0, 7);
+    }
+    block.number(124, size, 11);
+    block.number(136, 0, 11);
+    block.put(156, b"x");
+    block.finish()
+}
+
+fn block(header: &Header, path: &[u8], prefix: Option<(&[u8], &[u8])>, kind: u8) -> [u8; BLOCK] {
+    let mut block = Block([0; BLOCK]);
+    let (prefix, name) = prefix.unwrap_or((b"", path));
+    block.text(0, name);
+    block.number(100, header.mode.into(), 7);
+    block.number(108, header.uid.into(), 7);
+    block.number(116, header.gid.into(), 7);
+    block.number(124, if header.kind == Kind::File { header.size } else { 0 }, 11);
+    block.number(136, u64::try_from(header.mtime.0).unwrap_or(0), 11);
+    block.put(156, &[kind]);
+    block.text(157, &header.link);
+    let device = if matches!(header.kind, Kind::Char | Kind::Block) { header.device } else { (0, 0) };
+    block.number(329, device.0.into(), 7);
+    block.number(337, device.1.into(), 7);
+    block.put(345, prefix);
+    block.finish()
 }

@@ -50,12 +50,12 @@ fn change(tree: &Path) {
 }
 
 /// The names in a snapshot's archive, whiteouts among them.
-fn names(store: &Store, id: &SnapshotId, form: Form) -> Vec<String> {
+fn names(store: &Store, id: &SnapshotId, form: Form<'_>) -> Vec<String> {
     let path = store.snapshot(id).unwrap().unwrap().path;
     names_in(&path, form)
 }
 
-fn names_in(path: &Path, form: Form) -> Vec<String> {
+fn names_in(path: &Path, form: Form<'_>) -> Vec<String> {
     let mut archive = Writer::new(Vec::new());
     write_tree(path, b"", form, None, &mut archive).unwrap();
     let bytes = archive.finish().unwrap();
@@ -73,7 +73,7 @@ fn changes_become_a_layer() {
     let below = make(&store, "base", None, base);
     let above = make(&store, "change", Some(&below), change);
     assert_eq!(
-        names(&store, &above, Form::Layer),
+        names(&store, &above, Form::Layer { base: None }),
         [
             "etc/",
             "etc/.wh.hosts",
@@ -114,7 +114,7 @@ fn what_is_as_it_was_is_no_change() {
         }
         fs::set_permissions(tree.join("etc/passwd"), fs::Permissions::from_mode(0o644)).unwrap();
     });
-    assert_eq!(names(&store, &above, Form::Layer), Vec::<String>::new());
+    assert_eq!(names(&store, &above, Form::Layer { base: None }), Vec::<String>::new());
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn changes_that_hide() {
         rustix::fs::utimensat(rustix::fs::CWD, &file, &times, rustix::fs::AtFlags::empty()).unwrap();
         lsetxattr(tree.join("etc/hosts"), "user.note", b"x", XattrFlags::empty()).unwrap();
     });
-    assert_eq!(names(&store, &above, Form::Layer), ["etc/", "etc/hosts", "etc/passwd"]);
+    assert_eq!(names(&store, &above, Form::Layer { base: None }), ["etc/", "etc/hosts", "etc/passwd"]);
 }
 
 #[test]
@@ -142,7 +142,10 @@ fn a_file_with_several_names_stays_one() {
         assert_eq!(fs::metadata(tree.join("usr/lib/a")).unwrap().nlink(), 2);
         fs::hard_link(tree.join("usr/lib/a"), tree.join("usr/lib/c")).unwrap();
     });
-    assert_eq!(names(&store, &above, Form::Layer), ["usr/", "usr/lib/", "usr/lib/a", "usr/lib/b", "usr/lib/c"]);
+    assert_eq!(
+        names(&store, &above, Form::Layer { base: None }),
+        ["usr/", "usr/lib/", "usr/lib/a", "usr/lib/b", "usr/lib/c"]
+    );
     let layer = store.snapshot(&above).unwrap().unwrap().path;
     assert_eq!(fs::metadata(layer.join("usr/lib/c")).unwrap().nlink(), 3);
 }
@@ -161,7 +164,7 @@ fn a_step_begins_with_the_tree_of_the_last() {
         assert_eq!(fs::metadata(tree.join("etc/passwd")).unwrap().ino(), inode);
         fs::write(tree.join("second"), "2").unwrap();
     });
-    assert_eq!(names(&store, &two, Form::Layer), ["second"]);
+    assert_eq!(names(&store, &two, Form::Layer { base: None }), ["second"]);
     // It can be read meanwhile, and is there again afterwards.
     let view = store.view(Some(&two)).unwrap();
     assert_eq!(fs::metadata(view.path().join("etc/passwd")).unwrap().ino(), inode);

@@ -1,7 +1,9 @@
 //! Layers on layers, which want mounts: each test runs again in a user namespace of its own.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use archipel_oci::{ChainId, Digest};
@@ -27,10 +29,16 @@ fn inside(name: &str, test: impl FnOnce()) {
     assert!(status.success());
 }
 
+fn names(archive: &[u8]) -> Vec<String> {
+    let mut archive = tar::Archive::new(archive);
+    archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string()).collect()
+}
+
 fn merged(store: &Store, id: &SnapshotId) -> Vec<u8> {
     let view = store.view(Some(id)).unwrap();
     let mut writer = Writer::new(Vec::new());
-    write_tree(view.path(), b"", Form::Files, None, &mut writer).unwrap();
+    // Of times a layer has whole seconds only.
+    write_tree(view.path(), b"", Form::Files, Some(0), &mut writer).unwrap();
     writer.finish().unwrap()
 }
 
@@ -54,10 +62,7 @@ fn needs_userns_changes_become_a_layer_that_makes_the_same_tree() {
         assert_eq!(top.parent.as_ref(), Some(&below));
         let layer = first.layer(&top.id, &plain()).unwrap();
         let bytes = first.blobs().read(&layer.descriptor.digest).unwrap();
-        let mut archive = tar::Archive::new(bytes.as_slice());
-        let names: Vec<String> =
-            archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().display().to_string()).collect();
-        assert_eq!(names, ["a/", "a/.wh.gone", "b/", "b/.wh..wh..opq", "b/new", "c", "d"]);
+        assert_eq!(names(&bytes), ["a/", "a/.wh.gone", "b/", "b/new", "b/.wh.old", "c", "d"]);
 
         let (_there, second) = store();
         base(&second, &files);
@@ -67,6 +72,51 @@ fn needs_userns_changes_become_a_layer_that_makes_the_same_tree() {
         let same = second.unpack(&layer.descriptor, &layer.diff_id, Some(&below), &upper).unwrap();
         assert!(merged(&second, &same.id) == merged(&first, &top.id));
         assert_eq!(fs::read_dir(second.root().join("work")).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn needs_userns_what_is_as_it_was_is_not_in_a_layer() {
+    inside("overlay::needs_userns_what_is_as_it_was_is_not_in_a_layer", || {
+        let files = [("a/", ""), ("a/b/", ""), ("a/b/f", "1"), ("a/g", "2"), ("d/", ""), ("d/s/", ""), ("d/s/f", "3")];
+        let (_here, store) = store();
+        let (descriptor, diff_id, chain) = base(&store, &files);
+        let below = store.unpack(&descriptor, &diff_id, None, &chain).unwrap().id;
+        let made = |name: &str, whole: bool, change: &dyn Fn(&Path)| {
+            let mut draft = store.draft(Some(&below)).unwrap();
+            if whole {
+                draft.keep_whole();
+            }
+            let tree = draft.mount().unwrap();
+            change(tree.path());
+            drop(tree);
+            let top = draft.commit(&SnapshotId::step(&Digest::of(name.as_bytes()))).unwrap();
+            let layer = store.layer(&top.id, &plain()).unwrap();
+            names(&store.blobs().read(&layer.descriptor.digest).unwrap())
+        };
+        // Overlayfs copies them up all the same.
+        let touched = |root: &Path| {
+            for file in ["a/g", "a/b/f", "a/b"] {
+                std::os::unix::fs::chown(root.join(file), Some(0), None).unwrap();
+            }
+        };
+        assert_eq!(made("untouched", false, &touched), [""; 0]);
+        assert_eq!(made("whole", true, &touched), ["a/", "a/b/", "a/b/f", "a/g"]);
+        let changed = |root: &Path| {
+            touched(root);
+            let file = fs::File::options().write(true).open(root.join("a/g")).unwrap();
+            let before = file.metadata().unwrap().modified().unwrap();
+            (&file).write_all(b"9").unwrap();
+            file.set_modified(before).unwrap();
+        };
+        assert_eq!(made("changed", false, &changed), ["a/", "a/g"]);
+        let replaced = |root: &Path| {
+            fs::remove_dir_all(root.join("d")).unwrap();
+            fs::create_dir_all(root.join("d/s")).unwrap();
+            fs::remove_file(root.join("a/g")).unwrap();
+            fs::create_dir(root.join("a/g")).unwrap();
+        };
+        assert_eq!(made("replaced", false, &replaced), ["a/", "a/g/", "d/", "d/s/", "d/s/.wh.f"]);
     });
 }
 
@@ -82,5 +132,63 @@ fn needs_userns_the_root_keeps_its_mode() {
         let view = store.view(Some(&above.id)).unwrap();
         assert_eq!(fs::metadata(view.path()).unwrap().mode() & 0o7777, 0o1777);
         assert_eq!(fs::read_dir(store.view(None).unwrap().path()).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn needs_userns_what_a_layer_removed_it_removes_wherever_it_is_laid() {
+    inside("overlay::needs_userns_what_a_layer_removed_it_removes_wherever_it_is_laid", || {
+        let (_dir, store) = store();
+        let step = |name: &str| SnapshotId::step(&Digest::of(name.as_bytes()));
+        let unpacked = |files: &[(&str, &str)]| {
+            let (descriptor, diff_id, chain) = base(&store, files);
+            store.unpack(&descriptor, &diff_id, None, &chain).unwrap().id
+        };
+        let below = unpacked(&[("a/", ""), ("a/gone", "1"), ("a/stays", "2"), ("b/", ""), ("b/old", "3")]);
+        let other = unpacked(&[("a/", ""), ("a/gone", "other"), ("b/", ""), ("b/other", ""), ("c", "other")]);
+
+        let draft = store.draft(Some(&below)).unwrap();
+        let tree = draft.mount().unwrap();
+        fs::remove_file(tree.path().join("a/gone")).unwrap();
+        fs::remove_dir_all(tree.path().join("b")).unwrap();
+        fs::create_dir(tree.path().join("b")).unwrap();
+        fs::write(tree.path().join("b/new"), b"5").unwrap();
+        drop(tree);
+        let changed = draft.commit(&step("changed")).unwrap().id;
+
+        let laid = store.lay(&changed, Some(&other), &step("laid")).unwrap();
+        assert_eq!(laid.parent, Some(other));
+        let view = store.view(Some(&laid.id)).unwrap();
+        let names = |folder: &str| {
+            let mut names: Vec<_> =
+                fs::read_dir(view.path().join(folder)).unwrap().map(|e| e.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(
+            (names(""), names("a"), names("b")),
+            (vec!["a".into(), "b".into(), "c".into()], vec![], vec!["new".into()])
+        );
+        drop(view);
+        let bytes = store.blobs().read(&store.layer(&laid.id, &plain()).unwrap().descriptor.digest).unwrap();
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        let marks = archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().display().to_string());
+        assert_eq!(marks.filter(|name| name.contains(".wh.")).collect::<Vec<_>>(), ["a/.wh.gone", "b/.wh..wh..opq"]);
+        // On nothing, and on what does not have it, there is nothing where something was removed.
+        let small = unpacked(&[("b/", ""), ("d", "")]);
+        for (n, parent) in [None, Some(&small)].into_iter().enumerate() {
+            let laid = store.lay(&changed, parent, &step(&format!("on {n}"))).unwrap();
+            let view = store.view(Some(&laid.id)).unwrap();
+            assert_eq!(fs::read_dir(view.path().join("a")).unwrap().count(), 0);
+            assert_eq!(fs::read_dir(view.path().join("b")).unwrap().count(), 1);
+        }
+        // Who writes to what was laid does not write to where it came from.
+        let draft = store.draft(Some(&laid.id)).unwrap();
+        let tree = draft.mount().unwrap();
+        fs::write(tree.path().join("b/new"), b"6").unwrap();
+        drop(tree);
+        let above = draft.commit(&step("above")).unwrap().id;
+        assert_eq!(fs::read(store.view(Some(&above)).unwrap().path().join("b/new")).unwrap(), b"6");
+        assert_eq!(fs::read(store.view(Some(&changed)).unwrap().path().join("b/new")).unwrap(), b"5");
     });
 }

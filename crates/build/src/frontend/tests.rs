@@ -1,0 +1,330 @@
+//! Definitions, and what they are in a plan: told in words, a root and what is done to it.
+
+use std::sync::Arc;
+
+use archipel_gateway::Message as _;
+use archipel_gateway::pb::file_action::Action;
+use archipel_gateway::pb::op::Op as Kind;
+use archipel_gateway::pb::{self, MountType};
+use archipel_oci::{Descriptor, DiffId, Digest, ImageConfig, Platform, media_type};
+use archipel_remote::{Client, Config, Credentials, Options};
+use archipel_store::Store;
+
+use super::session::{Session, State};
+use super::*;
+use crate::context::{Loaded, Tree};
+use crate::image::{BaseImage, BaseLayer};
+use crate::plan::{FileAction, Layer, MountOp, Op, Plan, Root, Source};
+
+const TEXT: &str = "first\nsecond\nthird\n";
+
+/// A conversation that nobody has.
+struct World {
+    _dir: tempfile::TempDir,
+    session: Arc<Session>,
+    state: State,
+}
+
+impl World {
+    async fn new(allow: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let client = Client::new(Config::default(), Credentials::default(), Options::default());
+        let engine = Engine::new(Store::open(dir.path()).unwrap(), client, Vec::new());
+        let allow = allow.iter().map(|name| (*name).into()).collect();
+        let request = Request { allow, ..Request::empty() };
+        let tree = Tree::folder(dir.path());
+        let loaded = Loaded { tree, name: "text".into(), text: TEXT.into(), time: None };
+        let sink: Sink = Arc::new(|_| {});
+        let around = Around::new(request, loaded, None, &sink, &Steps::default());
+        let image = "example.com/lang".parse().unwrap();
+        let frontend = Frontend { image, command_line: String::new(), span: None };
+        let session = Session::new(&engine, &frontend, &around, None).await.unwrap();
+        Self { _dir: dir, session, state: State::default() }
+    }
+
+    /// What the output of a definition's last operation is.
+    async fn told(&mut self, ops: &Ops, output: i64) -> Result<String, Error> {
+        let source = self.session.translate(&mut self.state, &ops.definition(output)).await?;
+        Ok(source_in(&self.state.plan, &source))
+    }
+
+    async fn fails(&mut self, ops: &Ops) -> String {
+        self.told(ops, 0).await.unwrap_err().to_string()
+    }
+}
+
+/// Operations, each with its digest.
+#[derive(Default)]
+struct Ops(Vec<(String, Vec<u8>)>);
+
+impl Ops {
+    /// Adds one, whose inputs are first outputs of those with these numbers. Gives its number.
+    fn add(&mut self, inputs: &[usize], kind: Kind) -> usize {
+        let inputs = inputs.iter().map(|n| pb::Input { digest: self.0[*n].0.clone(), index: 0 }).collect();
+        let bytes = pb::Op { inputs, op: Some(kind), platform: None }.encode_to_vec();
+        self.0.push((Digest::of(&bytes).to_string(), bytes));
+        self.0.len() - 1
+    }
+
+    fn file(&mut self, inputs: &[usize], actions: Vec<pb::FileAction>) -> usize {
+        self.add(inputs, Kind::File(pb::FileOp { actions }))
+    }
+
+    fn definition(&self, output: i64) -> pb::Definition {
+        let mut def: Vec<_> = self.0.iter().map(|(_, bytes)| bytes.clone()).collect();
+        let inputs = vec![pb::Input { digest: self.0[self.0.len() - 1].0.clone(), index: output }];
+        def.push(pb::Op { inputs, ..Default::default() }.encode_to_vec());
+        pb::Definition { def, ..Default::default() }
+    }
+}
+
+fn files(actions: Vec<pb::FileAction>) -> Ops {
+    let mut ops = Ops::default();
+    let _ = ops.file(&[], actions);
+    ops
+}
+
+fn action(action: Action, input: i64, output: i64) -> pb::FileAction {
+    pb::FileAction { input, secondary_input: -1, output, action: Some(action) }
+}
+
+fn mkdir(path: &str, input: i64, output: i64) -> pb::FileAction {
+    action(Action::Mkdir(pb::FileActionMkDir { path: path.into(), timestamp: -1, ..Default::default() }), input, output)
+}
+
+fn rm(path: &str, input: i64, output: i64) -> pb::FileAction {
+    action(Action::Rm(pb::FileActionRm { path: path.into(), ..Default::default() }), input, output)
+}
+
+fn source_in(plan: &Plan, source: &Source) -> String {
+    match source {
+        Source::Context(n) => format!("context {n}"),
+        Source::Root(root) => root_in(plan, root),
+    }
+}
+
+fn root_in(plan: &Plan, root: &Root) -> String {
+    match root {
+        Root::Scratch => "nothing".into(),
+        Root::Image(image) => image.reference.familiar(),
+        Root::Node(id) => {
+            let node = &plan.nodes[id.0];
+            format!("{} > {}", root_in(plan, &node.root), op_in(plan, &node.op))
+        }
+    }
+}
+
+fn op_in(plan: &Plan, op: &Op) -> String {
+    let change = |action: &FileAction| match action {
+        FileAction::MakeDir { path, .. } => format!("mkdir {path}"),
+        FileAction::Remove { path, .. } => format!("rm {path}"),
+        FileAction::Copy(copy) => format!("copy {} of ({})", copy.path, source_in(plan, &copy.from)),
+        other => format!("{other:?}"),
+    };
+    let node = |id: crate::plan::NodeId| op_in(plan, &plan.nodes[id.0].op);
+    match op {
+        Op::Files(files) => files.actions.iter().map(change).collect::<Vec<_>>().join(", "),
+        Op::Run(run) => run.argv.join(" "),
+        Op::Part(part) => format!("mount {} of {}", part.number, node(part.run)),
+        Op::Layer(Layer::Node(id)) => format!("layer {}", node(*id)),
+        Op::Layer(Layer::Image(image, n)) => format!("layer {n} of {}", image.reference.familiar()),
+        Op::Difference { lower, upper } => format!("{} beyond {}", root_in(plan, upper), root_in(plan, lower)),
+        other => format!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn changes_are_one_node_up_to_where_a_result_is_wanted() {
+    let mut world = World::new(&[]).await;
+    let copy = pb::FileActionCopy { src: "/c".into(), dest: "/".into(), mode: -1, timestamp: -1, ..Default::default() };
+    let ops = files(vec![
+        mkdir("a", -1, -1),
+        mkdir("/a/b", 0, 0),
+        mkdir("/a/c", 1, -1),
+        rm("/a/b", 2, 1),
+        // Beside the rest, on what nobody else wants.
+        mkdir("/d", 0, 2),
+        pb::FileAction { secondary_input: 2, ..action(Action::Copy(copy), 4, 3) },
+    ]);
+    let first = "nothing > mkdir /a, mkdir /a/b";
+    let expected = [
+        first.to_owned(),
+        format!("{first} > mkdir /a/c, rm /a/b"),
+        "nothing > mkdir /a, mkdir /d".into(),
+        format!("nothing > mkdir /a, mkdir /d > copy /c of ({first} > mkdir /a/c)"),
+    ];
+    for (output, expected) in (0..).zip(expected) {
+        assert_eq!(world.told(&ops, output).await.unwrap(), expected);
+    }
+    let nodes = world.state.plan.nodes.len();
+    // The same again is nothing new.
+    world.told(&ops, 3).await.unwrap();
+    world.state.outputs.clear();
+    world.told(&ops, 3).await.unwrap();
+    assert_eq!(world.state.plan.nodes.len(), nodes);
+}
+
+#[tokio::test]
+async fn changes_that_cannot_be() {
+    let mut world = World::new(&[]).await;
+    for (actions, reason) in [
+        (vec![mkdir("/a", -1, -1)], "without a result"),
+        (vec![], "without a result"),
+        (vec![mkdir("/a", -1, 0), mkdir("/b", -1, 2), mkdir("/c", -1, -1)], "with a gap"),
+        (vec![mkdir("/a", -1, 9)], "an output 9, of 1"),
+        (vec![mkdir("/a", 0, 0)], "the result of number 0, which comes later"),
+        (vec![mkdir("/a", 1, 0), mkdir("/b", -1, 1)], "the result of number 1, which comes later"),
+        (vec![pb::FileAction { action: None, ..mkdir("/a", -1, 0) }], "of a kind that is not known"),
+    ] {
+        let told = world.fails(&files(actions)).await;
+        assert!(told.contains(reason), "{told}");
+    }
+    let ops = files(vec![mkdir("/a", -1, 0)]);
+    assert!(world.told(&ops, 1).await.unwrap_err().to_string().contains("mkdir /a has no output 1"));
+}
+
+#[tokio::test]
+async fn merges_and_differences_are_stacks() {
+    let mut world = World::new(&[]).await;
+    let mut ops = Ops::default();
+    let below = ops.file(&[], vec![mkdir("/a", -1, 0)]);
+    let one = ops.file(&[below], vec![mkdir("/b", 0, 0)]);
+    let two = ops.file(&[one], vec![rm("/a", 0, 0)]);
+    let other = ops.file(&[], vec![mkdir("/x", -1, 0)]);
+    let side = |input| Some(pb::DiffInput { input });
+    let diff = |ops: &mut Ops, lower: usize, upper: usize| {
+        ops.add(&[lower, upper], Kind::Diff(pb::DiffOp { lower: side(0), upper: side(1) }))
+    };
+    let merge = |ops: &mut Ops, inputs: &[usize]| {
+        let places = (0..).zip(inputs).map(|(input, _)| pb::MergeInput { input }).collect();
+        ops.add(inputs, Kind::Merge(pb::MergeOp { inputs: places }))
+    };
+    let difference = diff(&mut ops, below, two);
+    assert_eq!(world.told(&ops, 0).await.unwrap(), "nothing > layer mkdir /b > layer rm /a");
+    merge(&mut ops, &[other, difference, below]);
+    let merged = "nothing > mkdir /x > layer mkdir /b > layer rm /a > layer mkdir /a";
+    assert_eq!(world.told(&ops, 0).await.unwrap(), merged);
+    diff(&mut ops, two, two);
+    assert_eq!(world.told(&ops, 0).await.unwrap(), "nothing");
+    ops.add(&[two], Kind::Diff(pb::DiffOp { lower: side(-1), upper: side(0) }));
+    assert_eq!(world.told(&ops, 0).await.unwrap(), "nothing > mkdir /a > mkdir /b > rm /a");
+    // Of what has nothing to do with each other the files are compared.
+    let compared = diff(&mut ops, other, two);
+    let words = "nothing > layer nothing > mkdir /a > mkdir /b > rm /a beyond nothing > mkdir /x";
+    assert_eq!(world.told(&ops, 0).await.unwrap(), words);
+    merge(&mut ops, &[below, compared]);
+    let words = words.replacen("nothing", "nothing > mkdir /a", 1);
+    assert_eq!(world.told(&ops, 0).await.unwrap(), words);
+    diff(&mut ops, two, one);
+    assert!(world.told(&ops, 0).await.unwrap().contains(" beyond "));
+}
+
+#[tokio::test]
+async fn the_layers_of_images_are_the_same_under_other_names() {
+    let mut world = World::new(&[]).await;
+    let image = |name: &str, layers: &[&str]| {
+        let layer = |text: &&str| BaseLayer {
+            descriptor: Descriptor::of(media_type::OCI_LAYER, text.as_bytes()),
+            diff_id: DiffId(Digest::of(text.as_bytes())),
+        };
+        Root::Image(Arc::new(BaseImage {
+            reference: format!("example.com/{name}").parse().unwrap(),
+            top: Digest::of(name.as_bytes()),
+            config: ImageConfig::default(),
+            layers: layers.iter().map(layer).collect(),
+            platform: Platform::host(),
+        }))
+    };
+    let ops = files(vec![mkdir("/a", -1, 0)]);
+    let graph = archipel_gateway::Graph::decode(&ops.definition(0)).unwrap();
+    let (vertex, platform) = (&graph.vertices[0], Platform::host());
+    let made = graph::Made { vertex, name: "diff".into(), platform, span: 0..0 };
+    let (lower, upper) = (image("lower", &["1", "2"]), image("upper", &["1", "2", "3", "4"]));
+    let root = layers::diff(&mut world.state, &made, &lower, &upper);
+    let words = "nothing > layer 2 of example.com/upper:latest > layer 3 of example.com/upper:latest";
+    assert_eq!(root_in(&world.state.plan, &root), words);
+    // The second layer is another, though the files in it are the same.
+    let moved = image("moved", &["2", "2", "3"]);
+    let root = layers::diff(&mut world.state, &made, &lower, &moved);
+    assert!(root_in(&world.state.plan, &root).ends_with("beyond example.com/lower:latest"));
+}
+
+fn process(args: &[&str], mounts: Vec<pb::Mount>) -> pb::ExecOp {
+    let args = args.iter().map(|word| (*word).into()).collect();
+    pb::ExecOp { meta: Some(pb::Meta { args, ..Default::default() }), mounts, ..Default::default() }
+}
+
+fn mount(dest: &str, input: i64, output: i64) -> pb::Mount {
+    pb::Mount { dest: dest.into(), input, output, ..Default::default() }
+}
+
+#[tokio::test]
+async fn what_a_process_writes_to_is_a_result() {
+    let mut world = World::new(&[]).await;
+    let mut ops = Ops::default();
+    let (root, other) = (ops.file(&[], vec![mkdir("/r", -1, 0)]), ops.file(&[], vec![mkdir("/o", -1, 0)]));
+    let read_only = pb::Mount { readonly: true, ..mount("/ro", 1, 3) };
+    let cache = pb::Mount { mount_type: MountType::Cache as i32, ..mount("/c", 1, 2) };
+    let mounts = vec![mount("/", 0, 1), mount("rel", 1, 0), read_only, cache, mount("/lost", 1, -1)];
+    ops.add(&[root, other], Kind::Exec(Box::new(process(&["make"], mounts))));
+    let mut told = Vec::new();
+    for output in 0..4 {
+        told.push(world.told(&ops, output).await.unwrap());
+    }
+    let other = "nothing > mkdir /o";
+    assert_eq!(told, [&format!("{other} > mount 0 of make"), "nothing > mkdir /r > make", other, other]);
+    let run = world.state.plan.nodes.iter().find_map(|node| if let Op::Run(run) = &node.op { Some(run) } else { None });
+    let run = run.unwrap();
+    assert!(matches!(&run.mounts[0], MountOp::Part { target, .. } if target == "/rel"));
+    assert!(matches!(&run.mounts[1], MountOp::Bind { writable: false, .. }));
+    assert!(matches!(&run.mounts[3], MountOp::Bind { writable: true, .. }));
+    assert!(run.env.iter().any(|(name, _)| name == "PATH"));
+}
+
+#[tokio::test]
+async fn processes_that_cannot_be() {
+    let mut world = World::new(&[]).await;
+    let host = pb::ExecOp { network: pb::NetMode::Host as i32, ..process(&["make"], vec![mount("/", -1, 0)]) };
+    for (exec, reason) in [
+        (process(&["make"], vec![mount("/r", -1, 0)]), "make has no root file system"),
+        (process(&[], vec![mount("/", -1, 0)]), "has no command"),
+        (process(&["make"], vec![mount("/", 0, 0)]), "an operation has no input 0"),
+        (process(&["make"], vec![mount("/", -1, 1)]), "an output 1 and none before it"),
+        (process(&["make"], vec![mount("/", -1, 0), mount("/r", -1, 0)]), "a gap among its outputs"),
+        (host.clone(), "entitlement network.host is not allowed"),
+        (pb::ExecOp { network: 9, ..host.clone() }, "network mode 9 is not known"),
+    ] {
+        let mut ops = Ops::default();
+        ops.add(&[], Kind::Exec(Box::new(exec)));
+        let told = world.fails(&ops).await;
+        assert!(told.contains(reason), "{told}");
+    }
+    let mut ops = Ops::default();
+    ops.add(&[], Kind::Exec(Box::new(host)));
+    assert_eq!(World::new(&["network.host"]).await.told(&ops, 0).await.unwrap(), "nothing > make");
+}
+
+#[tokio::test]
+async fn errors_have_places_in_our_text_and_in_no_other() {
+    let mut world = World::new(&[]).await;
+    let mut ops = Ops::default();
+    ops.add(&[], Kind::Source(pb::SourceOp { identifier: "what://is/it".into(), ..Default::default() }));
+    for (data, line, expected) in [(TEXT, 2, Some("second")), (TEXT, 9, None), ("other\n", 1, None)] {
+        let position = Some(pb::Position { line, character: 0 });
+        let range = pb::Range { start: position.clone(), end: position };
+        let infos = ["another".as_bytes(), data.as_bytes()];
+        let infos = infos.map(|data| pb::SourceInfo { data: data.into(), ..Default::default() });
+        let location = |source_index| pb::Location { source_index, ranges: vec![range.clone()] };
+        let locations = pb::Locations { locations: vec![location(0), location(1), location(7), location(-1)] };
+        let locations = [(ops.0[0].0.clone(), locations)].into();
+        let source = Some(pb::Source { infos: infos.into(), locations });
+        let definition = pb::Definition { source, ..ops.definition(0) };
+        let error = world.session.translate(&mut world.state, &definition).await.unwrap_err();
+        let found = match &error {
+            Error::At { place, .. } => Some(&place.text[place.span.clone()]),
+            _ => None,
+        };
+        assert_eq!(found, expected, "{error}");
+        assert!(error.to_string().contains("the source what:// is not supported"), "{error}");
+    }
+}
