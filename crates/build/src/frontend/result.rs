@@ -102,16 +102,17 @@ impl Session {
             for target in &mut targets {
                 let (generator, result) = (generator.clone(), target.root.clone());
                 let scan = Scan { generator, result, extras: BTreeMap::new(), platform: target.platform.clone() };
-                target.scan = Some(scan.plan(&mut state.plan, &self.around.request, wanted)?);
+                target.scan = Some(scan.plan(Arc::make_mut(&mut state.plan), &self.around.request, wanted)?);
             }
         }
-        for node in &mut state.plan.nodes {
+        let plan = Arc::make_mut(&mut state.plan);
+        for node in &mut plan.nodes {
             node.platforms.clear();
         }
         for target in &targets {
-            let scan = target.scan.map(|scan| state.plan.below(&Root::Node(scan))).unwrap_or_default();
-            for n in state.plan.below(&target.root).into_iter().chain(scan) {
-                state.plan.nodes[n].platforms.insert(target.platform.clone());
+            let scan = target.scan.map(|scan| plan.below(&Root::Node(scan))).unwrap_or_default();
+            for n in plan.below(&target.root).into_iter().chain(scan) {
+                plan.nodes[n].platforms.insert(target.platform.clone());
             }
         }
         let said = metadata.get(SOURCE_EPOCH).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
@@ -149,7 +150,7 @@ impl Session {
         let platform = platform.or_else(asked).unwrap_or_else(|| config.platform());
         let root = match source {
             Source::Root(root) => root,
-            Source::Context(n) => Root::Node(state.plan.intern(files(n, &platform))),
+            Source::Context(n) => Root::Node(state.intern(files(n, &platform))),
         };
         let (base, nodes) = chain(state, &root);
         let names = |id: &NodeId| state.plan.nodes[id.0].name.clone();

@@ -110,7 +110,7 @@ impl Session {
     ) -> Root {
         let nothing = Source::Root(Root::Scratch);
         let copy = CopyOp { chown, chmod, checksum: checksum.cloned(), ..CopyOp::of(nothing, item) };
-        Root::Node(state.plan.intern(assembled(made, Root::Scratch, Op::Copy(Box::new(copy)))))
+        Root::Node(state.intern(assembled(made, Root::Scratch, Op::Copy(Box::new(copy)))))
     }
 
     /// An image by name. The first time is told.
