@@ -12,7 +12,7 @@ use archipel_testkit::{Archipel, Finished, ImageBuilder, OwnRegistry, Reply, Scr
 use serde_json::Value;
 
 use crate::main_job::with_busybox;
-use crate::util::{publish_alone, transcript};
+use crate::util::{get, publish_alone, transcript};
 
 /// A home in which docker.io has busybox, and the frontend as `lang`.
 struct Stage {
