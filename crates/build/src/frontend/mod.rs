@@ -36,6 +36,11 @@ use crate::plan::Planned;
 use crate::steps::Steps;
 use crate::{Engine, Error, Request, Sink, context};
 
+/// What a frontend says, as it may stand in a terminal: it is somebody else's, and nothing in it may move the cursor.
+fn legible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
 /// What a frontend answered to a question that is no build (`--call`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Called {

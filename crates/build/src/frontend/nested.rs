@@ -80,12 +80,12 @@ impl Session {
         let loaded = Loaded { tree: self.around.loaded.tree.clone(), name, text, time: None };
         let around =
             Around { request: Arc::new(wanted), loaded: Arc::new(loaded), frontend: None, ..self.around.clone() };
-        let (plan, contexts) = (state.plan.clone(), state.contexts.clone());
+        let (plan, contexts) = ((*state.plan).clone(), state.contexts.clone());
         let before = plan.nodes.len();
         let planned = Planner::within(&self.engine, &around, plan, contexts, main)?.plan().await?;
         (state.plan, state.contexts) = (planned.plan, planned.contexts);
         // Places in that text are none in ours.
-        state.plan.nodes.iter_mut().skip(before).for_each(|node| node.span = 0..0);
+        Arc::make_mut(&mut state.plan).nodes.iter_mut().skip(before).for_each(|node| node.span = 0..0);
         let several = around.request.multi_platform()?;
         Ok(returned(&mut state, planned.targets, several))
     }

@@ -71,7 +71,7 @@ impl Session {
         let epoch = self.time(&metadata, &found)?;
         let mut targets: Vec<_> = found.into_iter().map(|found| found.target).collect();
         self.scan(state, &mut targets).await?;
-        mark(&mut state.plan, &targets);
+        mark(Arc::make_mut(&mut state.plan), &targets);
         Ok(Targets { targets, epoch, annotations: annotations(&metadata) })
     }
 
@@ -145,7 +145,7 @@ impl Session {
         for target in targets {
             let (generator, result) = (generator.clone(), target.root.clone());
             let scan = Scan { generator, result, extras: BTreeMap::new(), platform: target.platform.clone() };
-            target.scan = Some(scan.plan(&mut state.plan, &self.around.request, wanted)?);
+            target.scan = Some(scan.plan(Arc::make_mut(&mut state.plan), &self.around.request, wanted)?);
         }
         Ok(())
     }
@@ -185,7 +185,7 @@ impl Session {
         let platform = platform.or_else(asked).unwrap_or_else(|| config.platform());
         let root = match source {
             Source::Root(root) => root,
-            Source::Context(n) => Root::Node(state.plan.intern(files(n, &platform))),
+            Source::Context(n) => Root::Node(state.intern(files(n, &platform))),
         };
         let (base, nodes) = chain(state, &root);
         let names = |id: &NodeId| state.plan.nodes[id.0].name.clone();

@@ -110,7 +110,7 @@ impl Session {
     ) -> Root {
         let nothing = Source::Root(Root::Scratch);
         let copy = CopyOp { chown, chmod, checksum: checksum.cloned(), ..CopyOp::of(nothing, item) };
-        Root::Node(state.plan.intern(assembled(made, Root::Scratch, Op::Copy(Box::new(copy)))))
+        Root::Node(state.intern(assembled(made, Root::Scratch, Op::Copy(Box::new(copy)))))
     }
 
     /// The image of a frontend's program. A named context may stand for it as for any other image.

@@ -149,7 +149,8 @@ async fn changes_are_one_node_up_to_where_a_result_is_wanted() {
     let first = "nothing > mkdir /a, mkdir /a/b";
     let expected = [
         first.to_owned(),
-        format!("{first} > mkdir /a/c, rm /a/b"),
+        // What is copied from is a result too, as in BuildKit.
+        format!("{first} > mkdir /a/c > rm /a/b"),
         "nothing > mkdir /a, mkdir /d".into(),
         format!("nothing > mkdir /a, mkdir /d > copy /c of ({first} > mkdir /a/c)"),
     ];
@@ -162,6 +163,46 @@ async fn changes_are_one_node_up_to_where_a_result_is_wanted() {
     world.state.outputs.clear();
     world.told(&ops, 3).await.unwrap();
     assert_eq!(world.state.plan.nodes.len(), nodes);
+}
+
+#[tokio::test]
+async fn what_refers_to_what_refers_to_what() {
+    let mut world = World::new(&[]).await;
+    // Each copies from the one before: no depth of them may be a depth of calls.
+    let copy = |n: i64| {
+        let copy =
+            pb::FileActionCopy { src: "/".into(), dest: "/".into(), mode: -1, timestamp: -1, ..Default::default() };
+        pb::FileAction { secondary_input: n - 1, ..action(Action::Copy(copy), -1, -1) }
+    };
+    let mut actions: Vec<_> = (0..20_000).map(copy).collect();
+    actions.last_mut().unwrap().output = 0;
+    let ops = files(actions);
+    let source = world.session.translate(&mut world.state, &ops.definition(0)).await.unwrap();
+    assert!(matches!(source, Source::Root(Root::Node(id)) if id.0 == 19_999));
+    // A merge of merges has twice as many layers each time.
+    let mut ops = files(vec![mkdir("/a", -1, 0)]);
+    for n in 0..40 {
+        let inputs = vec![pb::MergeInput { input: 0 }, pb::MergeInput { input: 1 }];
+        ops.add(&[n, n], Kind::Merge(pb::MergeOp { inputs }));
+    }
+    assert!(world.fails(&ops).await.contains("more than 500 layers"));
+}
+
+#[tokio::test]
+async fn what_the_cache_may_not_answer_for_is_another_operation() {
+    let mut world = World::new(&[]).await;
+    let ops = files(vec![mkdir("/a", -1, 0)]);
+    let mut anew = ops.definition(0);
+    anew.metadata.insert(ops.0[0].0.clone(), pb::OpMetadata { ignore_cache: true, ..Default::default() });
+    for (definition, nodes) in [(ops.definition(0), 1), (anew.clone(), 2), (anew, 2)] {
+        world.session.translate(&mut world.state, &definition).await.unwrap();
+        assert_eq!(world.state.plan.nodes.len(), nodes);
+    }
+}
+
+#[test]
+fn nothing_that_a_frontend_says_moves_the_cursor() {
+    assert_eq!(legible("a\u{1b}]0;x\u{7}\nb\r"), "a\u{fffd}]0;x\u{fffd}\nb\u{fffd}");
 }
 
 #[tokio::test]
@@ -240,12 +281,12 @@ async fn the_layers_of_images_are_the_same_under_other_names() {
     let (vertex, platform) = (&graph.vertices[0], Platform::host());
     let made = graph::Made { vertex, name: "diff".into(), platform, span: 0..0 };
     let (lower, upper) = (image("lower", &["1", "2"]), image("upper", &["1", "2", "3", "4"]));
-    let root = layers::diff(&mut world.state, &made, &lower, &upper);
+    let root = layers::diff(&mut world.state, &made, &lower, &upper).unwrap();
     let words = "nothing > layer 2 of example.com/upper:latest > layer 3 of example.com/upper:latest";
     assert_eq!(root_in(&world.state.plan, &root), words);
     // The second layer is another, though the files in it are the same.
     let moved = image("moved", &["2", "2", "3"]);
-    let root = layers::diff(&mut world.state, &made, &lower, &moved);
+    let root = layers::diff(&mut world.state, &made, &lower, &moved).unwrap();
     assert!(root_in(&world.state.plan, &root).ends_with("beyond example.com/lower:latest"));
 }
 

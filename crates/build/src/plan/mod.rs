@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use archipel_oci::{History, ImageConfig, Platform};
+use archipel_oci::{Digest, History, ImageConfig, Platform};
 
 use crate::around::Made;
 use crate::attestation::Attestation;
@@ -126,7 +126,7 @@ pub(crate) struct StageResult {
 /// What a Dockerfile comes to.
 #[derive(Debug)]
 pub(crate) struct Planned {
-    pub(crate) plan: Plan,
+    pub(crate) plan: Arc<Plan>,
     /// The build's own context first, then named ones.
     pub(crate) contexts: Vec<Tree>,
     /// One for each platform, in their order.
@@ -143,13 +143,15 @@ pub(crate) struct Planned {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) nodes: Vec<Node>,
-    interned: HashMap<String, NodeId>,
+    /// By the digest of what they are and do.
+    interned: HashMap<Digest, NodeId>,
 }
 
 impl Plan {
     /// Adds a node, or finds the one that does the same.
     pub(crate) fn intern(&mut self, node: Node) -> NodeId {
         let identity = format!("{:?} {} {}", node.root, node.no_cache, op::identity(&node.op));
+        let identity = Digest::of(identity.as_bytes());
         if let Some(id) = self.interned.get(&identity) {
             self.nodes[id.0].platforms.extend(node.platforms);
             return *id;

@@ -12,7 +12,7 @@ use crate::error::At as _;
 use crate::{Error, Result, SnapshotId, Store, View, disk};
 
 /// Changes when the same snapshot would become other bytes: what was made before is then made anew.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// How a layer is made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

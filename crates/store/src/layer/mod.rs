@@ -1,7 +1,6 @@
 //! Layers as archives: read, applied to a tree, and written from a snapshot.
 
 mod apply;
-mod base;
 mod compress;
 mod confine;
 mod decompress;
@@ -12,6 +11,7 @@ mod tests;
 mod tree;
 mod writer;
 
+pub(crate) use archipel_sandbox::copy::is_private;
 use serde::{Deserialize, Serialize};
 
 pub use apply::{apply, extract, extract_for};
@@ -32,13 +32,6 @@ pub struct Skipped {
     pub attributes: u64,
 }
 
-/// Linux's own notes on an overlay. They are the machine's and never a layer's.
-pub(crate) fn is_private(attribute: &[u8]) -> bool {
-    attribute.starts_with(b"trusted.") || attribute.starts_with(b"user.overlay.")
-}
-
-/// The number of the device that is a whiteout: 0:0.
-pub(crate) const WHITEOUT: u64 = 0;
 /// How a layer says that a file of that name is gone.
 pub(crate) const GONE: &[u8] = b".wh.";
 /// How a layer says that a folder holds nothing but what this layer puts there.

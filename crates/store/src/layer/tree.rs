@@ -2,23 +2,21 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read, Write};
+use std::fs::{self, Metadata};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-use rustix::fs::{OFlags, lgetxattr, llistxattr, major, minor};
-use rustix::io::Errno;
+use archipel_sandbox::copy::{Marks, attributes};
+use rustix::fs::{major, minor};
 
-use super::base::Base;
 use super::writer::{Header, Kind, Writer};
-use super::{GONE, OPAQUE, WHITEOUT, is_private};
+use super::{GONE, OPAQUE};
 use crate::Result;
+use crate::compare::{Change, Comparison};
+use crate::disk::open;
 use crate::error::At as _;
-
-/// The largest list of names, and value, that Linux has for extended attributes.
-const MAX_ATTRIBUTE: usize = 64 * 1024;
 
 /// What a tree is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,109 +45,40 @@ pub fn write_tree(
     epoch: Option<i64>,
     writer: &mut Writer<impl Write>,
 ) -> Result<()> {
-    let base = match form {
-        Form::Layer { base } => base.map(Base),
-        Form::Files => None,
+    let (is_layer, base) = match form {
+        Form::Layer { base } => (true, base),
+        Form::Files => (false, None),
     };
-    let is_layer = form != Form::Files;
-    let mut walk = Walk { root, prefix, is_layer, base, epoch, writer, links: HashMap::new(), unchanged: Vec::new() };
-    // A stack of our own: nothing bounds how deep a RUN step's folders go.
-    let mut open = vec![Folder { left: walk.list(&[], false)?, in_base: base.is_some(), opaque: false, above: 0 }];
-    while let Some(folder) = open.last_mut() {
-        let Some(path) = folder.left.pop() else {
-            walk.unchanged.truncate(folder.above);
-            open.pop();
-            continue;
-        };
-        let above = walk.unchanged.len();
-        if let Some((in_base, opaque)) = walk.write(&path, folder.in_base, folder.opaque)? {
-            open.push(Folder { left: walk.list(&path, in_base && opaque)?, in_base, opaque, above });
-        }
-    }
-    Ok(())
+    let mut tree = Tree { root, prefix, is_layer, epoch, writer, links: HashMap::new() };
+    Comparison { files: root, marked: is_layer, base, whole: false }.changes(|path, change| tree.write(path, change))
 }
 
-struct Walk<'a, W> {
+struct Tree<'a, W> {
     root: &'a Path,
     prefix: &'a [u8],
     is_layer: bool,
-    base: Option<Base<'a>>,
     epoch: Option<i64>,
     writer: &'a mut Writer<W>,
-    /// The first name of each file that has several.
+    /// The first name of each file that has several. Some may be elsewhere: only what is written is linked to.
     links: HashMap<(u64, u64), Vec<u8>>,
-    /// Folders above that are as they were before, and are written only if something in them is.
-    unchanged: Vec<Header>,
 }
 
-/// A folder that is being written.
-struct Folder {
-    /// The paths in it, last name first.
-    left: Vec<Vec<u8>>,
-    /// Whether the base has a folder there.
-    in_base: bool,
-    /// Whether nothing in that is seen.
-    opaque: bool,
-    /// How many folders above it are not written yet.
-    above: usize,
-}
-
-impl<W: Write> Walk<'_, W> {
-    /// The paths in a folder, with those that only the base has where all of that is hidden.
-    fn list(&self, folder: &[u8], hides: bool) -> Result<Vec<Vec<u8>>> {
-        let mut found = paths(self.root, folder)?;
-        if let Some(base) = self.base.filter(|_| hides) {
-            found.extend(paths(base.0, folder)?);
-        }
-        found.sort_unstable_by(|a, b| b.cmp(a));
-        found.dedup();
-        Ok(found)
-    }
-
-    /// Writes one entry; returns for a folder whether the base has it, and whether nothing of that is seen.
-    fn write(&mut self, path: &[u8], in_base: bool, hidden: bool) -> Result<Option<(bool, bool)>> {
+impl<W: Write> Tree<'_, W> {
+    fn write(&mut self, path: &[u8], change: Change<'_>) -> Result<()> {
         let full = self.root.join(OsStr::from_bytes(path));
-        let meta = match fs::symlink_metadata(&full) {
-            // It is in the base alone, below a folder that replaced another.
-            Err(e) if e.kind() == io::ErrorKind::NotFound && in_base && hidden => {
-                return self.gone(path).at(&full).map(|()| None);
+        match change {
+            Change::Folder(meta) => {
+                let mut header = self.header(path, &full, meta).at(&full)?;
+                header.kind = Kind::Dir;
+                self.writer.append(&header, io::empty()).at(&full)
             }
-            other => other.at(&full)?,
-        };
-        let kind = meta.file_type();
-        let before = match self.base.filter(|_| in_base) {
-            Some(base) => base.find(path)?,
-            None => None,
-        };
-        if kind.is_char_device() && meta.rdev() == WHITEOUT && self.is_layer {
-            if self.base.is_none() || before.is_some() {
-                self.gone(path).at(&full)?;
+            Change::File(meta) => {
+                let header = self.header(path, &full, meta).at(&full)?;
+                self.file(header, &full, meta)
             }
-            return Ok(None);
+            Change::Gone => self.gone(path).at(&full),
+            Change::Emptied => self.mark(&[path, b"/", OPAQUE].concat()).at(&full),
         }
-        let (attributes, opaque) = attributes(&full, self.is_layer).at(&full)?;
-        let mut header = self.header(path, &meta);
-        header.attributes = attributes;
-        let unchanged = match self.base.zip(before.as_ref()) {
-            Some((base, before)) => base.has(path, before, &full, &meta)?,
-            None => false,
-        };
-        if kind.is_dir() {
-            header.kind = Kind::Dir;
-            if unchanged {
-                self.unchanged.push(header);
-            } else {
-                self.append(&header, io::empty()).at(&full)?;
-            }
-            if opaque && self.is_layer && self.base.is_none() {
-                self.mark(&[path, b"/", OPAQUE].concat()).at(&full)?;
-            }
-            return Ok(Some((before.is_some_and(|before| before.is_dir()), hidden || opaque)));
-        }
-        if !unchanged {
-            self.file(header, &full, &meta)?;
-        }
-        Ok(None)
     }
 
     /// Writes what is no folder.
@@ -158,7 +87,7 @@ impl<W: Write> Walk<'_, W> {
             if let Some(first) = self.links.get(&(meta.dev(), meta.ino())) {
                 header.kind = Kind::Hardlink;
                 header.link.clone_from(first);
-                return self.append(&header, io::empty()).at(full);
+                return self.writer.append(&header, io::empty()).at(full);
             }
             self.links.insert((meta.dev(), meta.ino()), header.path.clone());
         }
@@ -178,14 +107,14 @@ impl<W: Write> Walk<'_, W> {
             header.size = meta.len();
             let file = open(full).at(full)?;
             let read = io::BufReader::with_capacity(128 * 1024, file);
-            return self.append(&header, read).at(full);
+            return self.writer.append(&header, read).at(full);
         } else {
             return Ok(()); // a socket: nobody listens any more
         };
-        self.append(&header, io::empty()).at(full)
+        self.writer.append(&header, io::empty()).at(full)
     }
 
-    fn header(&self, path: &[u8], meta: &Metadata) -> Header {
+    fn header(&self, path: &[u8], full: &Path, meta: &Metadata) -> io::Result<Header> {
         let mut header = Header::new(Kind::File, [self.prefix, path].concat());
         header.mode = meta.mode() & 0o7777;
         (header.uid, header.gid) = (meta.uid(), meta.gid());
@@ -195,14 +124,14 @@ impl<W: Write> Walk<'_, W> {
         if let Some(epoch) = self.epoch.filter(|epoch| !self.is_layer || header.mtime.0 > *epoch) {
             header.mtime = (epoch, 0);
         }
-        header
-    }
-
-    fn append(&mut self, header: &Header, content: impl Read) -> io::Result<()> {
-        for above in self.unchanged.drain(..) {
-            self.writer.append(&above, io::empty())?;
-        }
-        self.writer.append(header, content)
+        let kept = attributes(full, Marks::Left)?.into_iter().filter_map(|(name, value)| match name.as_slice() {
+            b"security.capability" => Some((name, portable(value))),
+            // The machine's labels mean nothing elsewhere.
+            b"security.selinux" | b"security.ima" | b"security.evm" => None,
+            _ => Some((name, value)).filter(|_| !self.is_layer),
+        });
+        header.attributes = kept.collect();
+        Ok(header)
     }
 
     fn gone(&mut self, path: &[u8]) -> io::Result<()> {
@@ -215,65 +144,8 @@ impl<W: Write> Walk<'_, W> {
     fn mark(&mut self, path: &[u8]) -> io::Result<()> {
         let mut header = Header::new(Kind::File, [self.prefix, path].concat());
         header.mode = 0;
-        self.append(&header, io::empty())
+        self.writer.append(&header, io::empty())
     }
-}
-
-fn paths(root: &Path, folder: &[u8]) -> Result<Vec<Vec<u8>>> {
-    let path = root.join(OsStr::from_bytes(folder));
-    let mut found = Vec::new();
-    for entry in fs::read_dir(&path).at(&path)? {
-        let name = entry.at(&path)?.file_name();
-        let name = name.as_bytes();
-        found.push(if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() });
-    }
-    Ok(found)
-}
-
-/// Not blocking and not following: it was a file a moment ago.
-pub(super) fn open(path: &Path) -> std::result::Result<File, Errno> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, rustix::fs::Mode::empty()).map(File::from)
-}
-
-type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
-
-/// A file's extended attributes, sorted, and whether overlayfs has marked it as opaque.
-fn attributes(path: &Path, is_layer: bool) -> std::result::Result<(Attributes, bool), Errno> {
-    // Most files have none: ask with a small buffer first.
-    let mut names = vec![0; 256];
-    let length = loop {
-        match llistxattr(path, names.as_mut_slice()) {
-            Ok(length) => break length,
-            Err(Errno::RANGE) if names.len() < MAX_ATTRIBUTE => names.resize(MAX_ATTRIBUTE, 0),
-            Err(Errno::NOTSUP) => return Ok((Vec::new(), false)),
-            Err(e) => return Err(e),
-        }
-    };
-    let mut found = Vec::new();
-    let mut opaque = false;
-    for name in names.get(..length).unwrap_or_default().split(|b| *b == 0).filter(|name| !name.is_empty()) {
-        if is_private(name) && name != b"user.overlay.opaque" {
-            continue;
-        }
-        let mut value = vec![0; MAX_ATTRIBUTE];
-        match lgetxattr(path, OsStr::from_bytes(name), value.as_mut_slice()) {
-            Ok(length) => value.truncate(length),
-            // A security module's names are listed and not always given.
-            Err(Errno::NODATA | Errno::NOTSUP) => continue,
-            Err(e) => return Err(e),
-        }
-        match name {
-            b"user.overlay.opaque" => opaque = value == b"y",
-            b"security.capability" => found.push((name.to_vec(), portable(value))),
-            _ if is_layer => {}
-            // The machine's labels, which mean nothing elsewhere.
-            b"security.selinux" | b"security.ima" | b"security.evm" => {}
-            _ => found.push((name.to_vec(), value)),
-        }
-    }
-    found.sort_unstable();
-    Ok((found, opaque))
 }
 
 /// Capabilities without the user namespace that they were given in (form 3 of `vfs_cap_data`, which ends in its root's id).
