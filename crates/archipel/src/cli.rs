@@ -147,7 +147,18 @@ fn prepare(command: &Command) -> Result<(), Error> {
     if !command.touches_root_filesystems() {
         return Ok(());
     }
-    if archipel_sandbox::userns::enter()?.mapping == Mapping::Single {
+    let entered = archipel_sandbox::userns::enter()?;
+    match (entered.refused, command) {
+        // Jobs have work trees, our own program and each other's files to mount.
+        (Some(reason), Command::Ci(_)) => {
+            return Err(archipel_sandbox::Error::UserNamespaces { reason, remedy: None }.into());
+        }
+        (Some(_), Command::Build(_) | Command::Run(_)) => diagnostic::warn(
+            "this container gives neither namespaces nor mounts, so processes run in a chroot; see `archipel doctor`",
+        ),
+        _ => {}
+    }
+    if entered.mapping == Mapping::Single {
         diagnostic::warn("only one user id is mapped, so files of other owners cannot be made; see `archipel doctor`");
     }
     Ok(())

@@ -47,7 +47,7 @@ impl Around {
     pub(crate) fn executor(
         &self,
         engine: &Engine,
-        plan: Plan,
+        plan: Arc<Plan>,
         contexts: Vec<Tree>,
         epoch: Option<SourceDateEpoch>,
         wanted: &BTreeSet<usize>,

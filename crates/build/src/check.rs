@@ -237,7 +237,6 @@ fn located(dockerfile: &dockerfile::Dockerfile, errors: Vec<Diagnostic>) -> Vec<
     errors.into_iter().map(|wrong| dockerfile.located(wrong)).collect()
 }
 
-/// The image that a stage starts from. `None`: another stage, nothing, or files.
 /// An image that a stage needs.
 struct Image {
     stage: usize,
@@ -280,6 +279,7 @@ fn images(request: &Request, dockerfile: &dockerfile::Dockerfile, globals: &Glob
     found
 }
 
+/// The image that a stage starts from. `None`: another stage, nothing, or files.
 fn base(request: &Request, dockerfile: &dockerfile::Dockerfile, globals: &Globals, stage: &Stage) -> Option<Reference> {
     let (base, _) = globals.expand(&stage.base).ok()?;
     let named = |name: &str| {

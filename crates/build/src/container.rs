@@ -295,6 +295,13 @@ impl Engine {
                 std::fs::create_dir_all(&volume.source).map_err(told)?;
             }
             let (source, target, read_only) = (volume.source.clone(), volume.target.clone(), volume.read_only);
+            // There it would be moved to the container and back: too much for what is not ours.
+            if !read_only && sandbox::chroot::is_chosen() && (source.is_dir() || source.is_file()) {
+                return Err(Error::Request(format!(
+                    "volume {}: nothing can be mounted here, so a container can only read a copy: end it in `:ro`",
+                    source.display()
+                )));
+            }
             mounts.push(sandbox::Mount::Bind { source, target, read_only });
         }
         for Tmpfs { target, size, mode } in request.tmpfs.clone() {
@@ -304,12 +311,7 @@ impl Engine {
         let config = &image.config;
         let dir = |dir: &str| if dir.is_empty() { "/".to_owned() } else { dir.to_owned() };
         Ok(sandbox::Request {
-            rootfs: if draft.lower().is_empty() {
-                sandbox::Rootfs::Directory(draft.upper().to_owned())
-            } else {
-                let (upper, work) = (draft.upper().to_owned(), draft.work().to_owned());
-                sandbox::Rootfs::Overlay { lower: draft.lower().to_vec(), upper, work }
-            },
+            rootfs: draft.rootfs()?,
             argv: command(request, config)?,
             env: environment(request, config, &hostname),
             cwd: dir(request.workdir.as_deref().unwrap_or(&config.config.working_dir)),
@@ -346,12 +348,7 @@ impl Engine {
             return Ok(memory);
         };
         let scratch = self.store.draft(None)?;
-        let mount = sandbox::Mount::Overlay {
-            lower: mounted.path().join(place.path),
-            upper: scratch.upper().to_owned(),
-            work: scratch.work().to_owned(),
-            target: target.to_owned(),
-        };
+        let mount = scratch.writable(mounted.path().join(place.path), target.to_owned())?;
         held.push(Box::new(scratch));
         held.push(Box::new(mounted));
         Ok(mount)

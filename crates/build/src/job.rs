@@ -24,8 +24,9 @@ const ARCHITECTURES: &[&str] = &["386", "amd64", "arm", "arm64", "loong64", "mip
 /// An image's files with a layer for changes. It is thrown away with the value, when no process may be using it any more.
 #[derive(Debug)]
 pub struct ContainerRoot {
+    rootfs: sandbox::Rootfs,
     // Before the snapshot's mount goes: nothing of it is used afterwards.
-    draft: Draft,
+    _draft: Draft,
     view: View,
     _mounted: archipel_store::View,
     image: BaseImage,
@@ -72,7 +73,8 @@ impl Engine {
         blocking(move || {
             let mounted = store.view(snapshot.as_ref())?;
             let view = View::open(mounted.path(), None, true)?;
-            Ok(ContainerRoot { draft: store.draft(snapshot.as_ref())?, view, _mounted: mounted, image })
+            let draft = store.draft(snapshot.as_ref())?;
+            Ok(ContainerRoot { rootfs: draft.rootfs()?, _draft: draft, view, _mounted: mounted, image })
         })
         .await
     }
@@ -121,12 +123,7 @@ impl ContainerRoot {
     /// What a process's request names as its root. Processes that run at the same time must not share it.
     #[must_use]
     pub fn rootfs(&self) -> sandbox::Rootfs {
-        let draft = &self.draft;
-        if draft.lower().is_empty() {
-            return sandbox::Rootfs::Directory(draft.upper().to_owned());
-        }
-        let (upper, work) = (draft.upper().to_owned(), draft.work().to_owned());
-        sandbox::Rootfs::Overlay { lower: draft.lower().to_vec(), upper, work }
+        self.rootfs.clone()
     }
 
     /// Where a path of the image really is, if there is anything. Links are followed, and lead nowhere outside of it.

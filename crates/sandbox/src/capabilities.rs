@@ -2,10 +2,11 @@
 
 use rustix::io::Errno;
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities,
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, remove_capability_from_bounding_set,
+    set_capabilities,
 };
 
-fn defaults() -> CapabilitySet {
+pub(crate) fn defaults() -> CapabilitySet {
     CapabilitySet::CHOWN
         | CapabilitySet::DAC_OVERRIDE
         | CapabilitySet::FSETID
@@ -22,9 +23,13 @@ fn defaults() -> CapabilitySet {
         | CapabilitySet::AUDIT_WRITE
 }
 
+/// In a chroot the right to leave it stays behind.
+pub(crate) fn of_chroot() -> Result<CapabilitySet, Errno> {
+    Ok(defaults().difference(CapabilitySet::SYS_CHROOT).intersection(capabilities(None)?.permitted))
+}
+
 /// Takes everything else out of the bounding set, so that no program can get it back.
-pub(crate) fn bound() -> Result<(), Errno> {
-    let kept = defaults();
+pub(crate) fn bound(kept: CapabilitySet) -> Result<(), Errno> {
     for bit in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << bit);
         if kept.contains(one) {
@@ -39,8 +44,7 @@ pub(crate) fn bound() -> Result<(), Errno> {
     clear_ambient_capability_set()
 }
 
-/// Gives root the default set and nothing more. For another user the kernel has taken everything away with the change of ids.
-pub(crate) fn limit() -> Result<(), Errno> {
-    let kept = defaults();
+/// Gives root these and nothing more. For another user the kernel has taken everything away with the change of ids.
+pub(crate) fn limit(kept: CapabilitySet) -> Result<(), Errno> {
     set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() })
 }

@@ -5,13 +5,13 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, openat};
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
-use crate::Error;
+use crate::{Error, chroot, smallest};
 
 /// Where Debian and others put QEMU's user-mode emulators.
 const USUAL: &[&str] = &["/usr/bin", "/usr/local/bin", "/usr/libexec/qemu-binfmt"];
@@ -93,7 +93,9 @@ impl Emulation {
                 Ok(Self { sibling, found, refused: None, _table: Some(table) })
             }
             Err(e) => {
-                let found = foreign().filter(|a| host_has(a.qemu)).map(|a| (a.name, None)).collect();
+                let runs =
+                    |name| smallest::program(name).and_then(|program| smallest::run(&program).ok()) == Some(true);
+                let found = foreign().filter(|a| host_has(a.qemu) || runs(a.name)).map(|a| (a.name, None)).collect();
                 Ok(Self { sibling, found, refused: Some(e.to_string()), _table: None })
             }
         }
@@ -117,6 +119,9 @@ impl Emulation {
         let remedy = match &self.refused {
             _ if !known => format!("there is no emulator for {architecture}"),
             None => "install QEMU: sudo apt-get install qemu-user-static".into(),
+            Some(_) if chroot::is_chosen() => "this container may not register QEMU, so its host must: there, once, sudo apt-get \
+                                               install qemu-user-static binfmt-support (any way that sets the flag F will do)"
+                .into(),
             Some(why) => format!(
                 "this kernel has no binfmt_misc for user namespaces (Linux 6.7; {why}), so QEMU must be registered on the host: \
                  sudo apt-get install qemu-user-static binfmt-support"
@@ -176,40 +181,15 @@ fn processor_has(_level: &str) -> bool {
 
 /// The 32-bit architecture that goes with the processor's, if this processor and this kernel run it: not all do.
 fn sibling() -> Option<&'static str> {
-    let (name, machine, code): (_, u16, &[u8]) = match host() {
-        // mov eax, 1 (exit); xor ebx, ebx; int 0x80
-        "amd64" => ("386", 3, &[0xb8, 1, 0, 0, 0, 0x31, 0xdb, 0xcd, 0x80]),
-        // mov r0, 0; mov r7, 1 (exit); svc 0
-        "arm64" => ("arm", 40, &[0, 0, 0xa0, 0xe3, 1, 0x70, 0xa0, 0xe3, 0, 0, 0, 0xef]),
+    let name = match host() {
+        "amd64" => "386",
+        "arm64" => "arm",
         _ => return None,
     };
-    let tried = || -> io::Result<()> {
-        let file = fs::File::from(memfd_create("sibling", MemfdFlags::CLOEXEC)?);
-        io::Write::write_all(&mut &file, &smallest_program(machine, code))?;
-        // Opened anew, for a file that is open for writing cannot be executed.
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let read = fs::File::open(&path)?;
-        drop(file);
-        let path = format!("/proc/self/fd/{}", read.as_raw_fd());
-        std::process::Command::new(path).env_clear().stdin(std::process::Stdio::null()).status().map(drop)
-    };
+    let smallest = smallest::program(name)?;
     // Any other error says nothing about the processor.
-    let refused = tried().is_err_and(|e| e.raw_os_error() == Some(libc::ENOEXEC));
+    let refused = smallest::run(&smallest).is_err_and(|e| e.raw_os_error() == Some(libc::ENOEXEC));
     (!refused).then_some(name)
-}
-
-/// A 32-bit ELF file: header, one program header, code.
-fn smallest_program(machine: u16, code: &[u8]) -> Vec<u8> {
-    const BASE: u32 = 0x1_0000;
-    let mut elf = vec![0x7f, b'E', b'L', b'F', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0];
-    elf.extend(machine.to_le_bytes());
-    let flags = if machine == 40 { 0x0500_0000 } else { 0 }; // ARM's EABI 5
-    elf.extend([1, BASE + 84, 52, 0, flags].iter().flat_map(|n: &u32| n.to_le_bytes()));
-    elf.extend([52u16, 32, 1, 0, 0, 0].iter().flat_map(|n| n.to_le_bytes()));
-    let size = 84 + u32::try_from(code.len()).unwrap_or(0);
-    elf.extend([1, 0, BASE, BASE, size, size, 5, BASE].iter().flat_map(|n| n.to_le_bytes()));
-    elf.extend(code);
-    elf
 }
 
 /// A `binfmt_misc` of the namespace that we are in. It needs no mount point: the descriptor is enough.
@@ -293,7 +273,8 @@ fn entry(architecture: &Architecture, qemu: &Path) -> String {
     format!(":qemu-{}:M::{}:{}:{}:POCF", architecture.qemu, hex(&magic), hex(&mask), qemu.display())
 }
 
-/// Whether the host has registered an emulator that works in any root file system.
+/// Whether the host has registered an emulator that works in any root file system. Containers seldom see the table, so that this says
+/// no is no answer.
 fn host_has(qemu: &str) -> bool {
     let text = fs::read_to_string(Path::new(HOST_TABLE).join(format!("qemu-{qemu}"))).unwrap_or_default();
     let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));

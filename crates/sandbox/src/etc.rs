@@ -67,6 +67,42 @@ pub(crate) fn become_container(request: &Request, stage: &UnixStream) -> Result<
     if request.network == Network::None {
         loopback_up()?;
     }
+    let (user, inside) = settle(request)?;
+    if request.terminal {
+        terminal::take(stage, &user, &inside)?;
+    }
+    if !request.privileged {
+        capabilities::bound(capabilities::defaults()).map_err(failed("bound the capabilities"))?;
+        seccomp::install().map_err(|e| Error::Stage(format!("seccomp filter: {e}")))?;
+    }
+    change_ids(&user)?;
+    if !request.privileged && user.uid == 0 {
+        capabilities::limit(capabilities::defaults()).map_err(failed("limit the capabilities"))?;
+    }
+    Ok(user)
+}
+
+/// The same as far as a chroot goes: the network, the host name and the filter are the container's.
+pub(crate) fn become_step(request: &Request) -> Result<User, Error> {
+    let failed = |what: &'static str| move |e: Errno| Error::Stage(format!("{what}: {e}"));
+    let (user, _) = settle(request)?;
+    let kept = capabilities::of_chroot().map_err(failed("capabilities"))?;
+    if !request.privileged {
+        match capabilities::bound(kept) {
+            // Without that right (CAP_SETPCAP) the bound is the container's.
+            Ok(()) | Err(Errno::PERM) => {}
+            Err(e) => return Err(failed("bound the capabilities")(e)),
+        }
+    }
+    change_ids(&user)?;
+    if !request.privileged && user.uid == 0 {
+        capabilities::limit(kept).map_err(failed("limit the capabilities"))?;
+    }
+    Ok(user)
+}
+
+/// Limits, user and working folder. The root is the container's own by now.
+fn settle(request: &Request) -> Result<(User, Inside), Error> {
     limits(request)?;
     let inside = Inside::open(Path::new("/"))?;
     let (passwd, group) = (inside.read("/etc/passwd"), inside.read("/etc/group"));
@@ -74,18 +110,7 @@ pub(crate) fn become_container(request: &Request, stage: &UnixStream) -> Result<
         resolve(&request.user, passwd.as_deref(), group.as_deref()).map_err(|e| Error::Stage(e.to_string()))?;
     user.groups.extend(&request.groups);
     working_directory(&request.cwd, &user, &inside)?;
-    if request.terminal {
-        terminal::take(stage, &user, &inside)?;
-    }
-    if !request.privileged {
-        capabilities::bound().map_err(failed("bound the capabilities"))?;
-        seccomp::install().map_err(|e| Error::Stage(format!("seccomp filter: {e}")))?;
-    }
-    change_ids(&user)?;
-    if !request.privileged && user.uid == 0 {
-        capabilities::limit().map_err(failed("limit the capabilities"))?;
-    }
-    Ok(user)
+    Ok((user, inside))
 }
 
 /// Never by a link of the kernel's: one of those to a descriptor of ours would lead out of the root.

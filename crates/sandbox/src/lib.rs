@@ -8,10 +8,15 @@
 //! 3. [`spawn`]: a [`Request`] becomes a process. We execute ourselves under a hidden name ([`stage::dispatch`]), so that a threaded
 //!    process never forks; the new process unshares, mounts, pivots, drops what it may do, and executes the command as pid 1.
 //!
+//! Root in a container that gives neither namespaces nor mounts takes another way in 1 and 3, with the same requests: [`chroot`].
+//!
 //! It takes Linux 5.12, and 6.7 for [`emulation`] that needs nothing of the host.
 
 mod calls;
 mod capabilities;
+pub mod chroot;
+pub mod copy;
+mod cover;
 pub mod emulation;
 mod error;
 mod etc;
@@ -25,10 +30,12 @@ mod request;
 mod rootfs;
 mod run;
 mod seccomp;
+mod smallest;
 pub mod stage;
 mod terminal;
 pub mod user;
 pub mod userns;
+mod window;
 
 pub use error::Error;
 pub use etc::is_ulimit;

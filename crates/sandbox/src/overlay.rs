@@ -1,6 +1,7 @@
 //! Overlay file systems, mounted in our own mount namespace (overlayfs in user namespaces: Linux 5.11).
 
 use std::ffi::CString;
+use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -56,6 +57,24 @@ pub fn mount(layers: &Layers<'_>, target: &Path) -> Result<Mounted, Error> {
     move_mount(tree.as_fd(), "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .map_err(Error::mount(format!("an overlay on {}", target.display())))?;
     Ok(Mounted { target: target.to_owned() })
+}
+
+/// Tries whether there are overlays on the file system of an empty folder, which is left as overlayfs leaves it.
+///
+/// # Errors
+/// What was refused.
+pub fn works_in(dir: &Path) -> Result<(), Error> {
+    let path = |name: &str| dir.join(name);
+    for name in ["lower", "upper", "work", "merged"] {
+        fs::create_dir_all(path(name)).map_err(Error::io(path(name)))?;
+    }
+    fs::write(path("lower/file"), "x").map_err(Error::io(path("lower/file")))?;
+    let (upper, work) = (path("upper"), path("work"));
+    let layers = Layers { lower: &[path("lower")], upper: Some((&upper, &work)) };
+    let mounted = mount(&layers, &path("merged"))?;
+    // Removing makes a whiteout, which is what a file system may refuse.
+    let file = mounted.path().join("file");
+    fs::remove_file(&file).map_err(Error::io(file))
 }
 
 /// Makes the mount without giving it a place; older kernels borrow `place` for a moment.

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::cover::makes_devices;
 use crate::emulation::{self, Emulation, Support};
-use crate::overlay::{self, Layers};
+use crate::overlay;
 use crate::userns::{Entered, Mapping};
 use crate::{Error, seccomp};
 
@@ -14,6 +15,10 @@ use crate::{Error, seccomp};
 pub enum Rung {
     /// User namespaces and overlayfs.
     Userns,
+    /// User namespaces, and no overlays on the store's file system: trees are copied.
+    UsernsCopy,
+    /// Root in a container that gives neither namespaces nor mounts: steps run in a chroot, and trees are copied.
+    Chroot,
     /// RUN cannot be isolated here, and is refused.
     None,
 }
@@ -53,18 +58,25 @@ impl Probe {
     #[must_use]
     pub fn run(entered: &Result<Entered, Error>, qemu: &[PathBuf], scratch: &Path) -> Self {
         let mut findings = vec![namespaces(entered)];
-        let mut overlays = false;
+        let mut rung = Rung::None;
         let mut architectures = Vec::new();
-        if let Ok(entered) = entered {
-            findings.push(ids(entered.mapping));
-            let overlay = overlay_finding(scratch);
-            overlays = overlay.good;
-            findings.push(overlay);
-            findings.push(binfmt());
-            architectures = emulators(qemu, &mut findings);
+        match entered {
+            Ok(Entered { refused: Some(_), .. }) => {
+                rung = Rung::Chroot;
+                findings.extend([proc(), devices(scratch)]);
+                architectures = emulators(qemu, &mut findings);
+            }
+            Ok(entered) => {
+                findings.push(ids(entered.mapping));
+                let overlay = overlay_finding(scratch);
+                rung = if overlay.good { Rung::Userns } else { Rung::UsernsCopy };
+                findings.push(overlay);
+                findings.push(binfmt());
+                architectures = emulators(qemu, &mut findings);
+                findings.push(filter());
+            }
+            Err(_) => findings.push(filter()),
         }
-        findings.push(filter());
-        let rung = if entered.is_ok() && overlays { Rung::Userns } else { Rung::None };
         let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         Self { rung, kernel, findings, architectures }
     }
@@ -78,11 +90,35 @@ fn finding(name: &'static str, needed: bool, result: Result<String, (String, Opt
 }
 
 fn namespaces(entered: &Result<Entered, Error>) -> Finding {
-    let result = match entered {
-        Ok(_) => Ok("this process is root in one of its own".into()),
-        Err(e) => Err((e.to_string(), e.remedy().map(Into::into))),
+    match entered {
+        Ok(Entered { refused: None, .. }) => {
+            finding("user namespaces", true, Ok("this process is root in one of its own".into()))
+        }
+        Ok(Entered { refused: Some(reason), .. }) => {
+            let meaning = "steps run as this container's root in a chroot, where nothing but the files is their own: they see its \
+                           network and its processes; every step's files are copied";
+            finding("user namespaces", false, Err((format!("{reason}; {meaning}"), None)))
+        }
+        Err(e) => finding("user namespaces", true, Err((e.to_string(), e.remedy().map(Into::into)))),
+    }
+}
+
+fn proc() -> Finding {
+    let detail = "not mounted: what a step of root opens in it, or in /dev/fd, is this container's (Linux 5.14); a list of processes is not \
+                  there, and steps of other users have none of it";
+    finding("/proc", false, Err((detail.into(), None)))
+}
+
+fn devices(scratch: &Path) -> Finding {
+    let result = if makes_devices(scratch) {
+        Ok("steps have /dev/null, zero, full, random, urandom and tty".into())
+    } else {
+        Err((
+            "they cannot be made or opened here: of /dev, steps have a file in place of null, and nothing else".into(),
+            None,
+        ))
     };
-    finding("user namespaces", true, result)
+    finding("devices", false, result)
 }
 
 fn ids(mapping: Mapping) -> Finding {
@@ -99,27 +135,17 @@ fn ids(mapping: Mapping) -> Finding {
 
 fn overlay_finding(scratch: &Path) -> Finding {
     let dir = scratch.join(format!("probe-{}", std::process::id()));
-    let tried = try_overlay(&dir);
+    let tried = overlay::works_in(&dir);
     let _ = fs::remove_dir_all(&dir); // overlayfs leaves a folder of its own in `work`, which this takes too
     let result = match tried {
         Ok(()) => Ok(format!("mounted, on {}", scratch.display())),
         Err(e) => Err((format!("{e} (on {})", scratch.display()), None)),
     };
-    finding("overlayfs", true, result)
-}
-
-fn try_overlay(dir: &Path) -> Result<(), Error> {
-    let path = |name: &str| dir.join(name);
-    for name in ["lower", "upper", "work", "merged"] {
-        fs::create_dir_all(path(name)).map_err(Error::io(path(name)))?;
-    }
-    fs::write(path("lower/file"), "x").map_err(Error::io(path("lower/file")))?;
-    let (upper, work) = (path("upper"), path("work"));
-    let layers = Layers { lower: &[path("lower")], upper: Some((&upper, &work)) };
-    let mounted = overlay::mount(&layers, &path("merged"))?;
-    // Removing makes a whiteout, which is what a file system may refuse.
-    let file = mounted.path().join("file");
-    fs::remove_file(&file).map_err(Error::io(file))
+    finding(
+        "overlayfs",
+        false,
+        result.map_err(|(why, remedy)| (format!("{why}: every step's files are copied"), remedy)),
+    )
 }
 
 fn binfmt() -> Finding {

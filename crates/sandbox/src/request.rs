@@ -90,7 +90,8 @@ pub enum Rootfs {
     Directory(PathBuf),
 }
 
-/// Something that is mounted into the root file system.
+/// Something that is mounted into the root file system. In a [`chroot`](crate::chroot) it is put there: copied if it can only be read,
+/// and else moved there and back, so that nobody else may use it meanwhile.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Mount {
     /// A file or folder of this machine.

@@ -24,7 +24,7 @@ use crate::request::{Mount, Request, Role, Rootfs};
 use crate::{Error, etc, kernel};
 
 /// Where the kernel's file systems come.
-const KERNELS: [&str; 3] = ["proc", "sys", "dev"];
+pub(crate) const KERNELS: [&str; 3] = ["proc", "sys", "dev"];
 
 /// Makes the root file system and makes it this process's root.
 pub(crate) fn enter(request: &Request) -> Result<(), Error> {
@@ -97,14 +97,14 @@ fn assemble(request: &Request, mounts: &[Mount], memory: &Path) -> Result<OwnedF
 }
 
 /// The machine's files first, but those that the request has something else for.
-fn all_mounts(request: &Request) -> Vec<Mount> {
+pub(crate) fn all_mounts(request: &Request) -> Vec<Mount> {
     let own = etc::files(request).into_iter();
     let free = |file: &Mount| !request.mounts.iter().any(|mount| mount.target() == file.target());
     own.filter(free).chain(request.mounts.iter().cloned()).collect()
 }
 
 /// Everything that is mounted somewhere, with what the place must be.
-fn targets(mounts: &[Mount]) -> Vec<(PathBuf, Kind)> {
+pub(crate) fn targets(mounts: &[Mount]) -> Vec<(PathBuf, Kind)> {
     let kernels = KERNELS.map(|dir| (dir.into(), Kind::Dir));
     kernels.into_iter().chain(mounts.iter().map(|mount| (mount.target().into(), kind(mount)))).collect()
 }
@@ -149,7 +149,7 @@ fn dress(seen: &Inside, skeleton: &Path, at: &Path) -> std::io::Result<()> {
     Ok(utimensat(CWD, &here, &times, AtFlags::empty())?)
 }
 
-fn times(stat: &rustix::fs::Stat) -> Timestamps {
+pub(crate) fn times(stat: &rustix::fs::Stat) -> Timestamps {
     let modified = Timespec { tv_sec: stat.st_mtime as _, tv_nsec: stat.st_mtime_nsec as _ };
     Timestamps { last_access: modified, last_modification: modified }
 }

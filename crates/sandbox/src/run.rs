@@ -13,9 +13,9 @@ use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
-use crate::stage::{HIDDEN_NAME, RUN, Report};
+use crate::stage::{CHROOT, HIDDEN_NAME, RUN, Report};
 use crate::terminal::Raw;
-use crate::{Error, Request, mount};
+use crate::{Error, Request, chroot, mount};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ impl Exit {
 #[derive(Debug)]
 pub struct Running {
     child: Child,
+    /// What ends the stage, and with it everything in the sandbox.
+    end: Signal,
     /// The first stage reads it when it gets to it.
     _request: File,
     report: Arc<File>,
@@ -59,6 +61,7 @@ pub struct Running {
 #[derive(Clone, Debug)]
 pub struct Killer {
     stage: Arc<OwnedFd>,
+    end: Signal,
     report: Arc<File>,
     alive: Arc<Mutex<bool>>,
 }
@@ -82,11 +85,14 @@ pub fn spawn(request: &Request, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> R
     let parent = std::process::id().to_string();
     let path = program.as_ref().map_or("/proc/self/exe".into(), |fd| format!("/proc/self/fd/{}", number(fd.as_fd())));
     let mut command = Command::new(path);
-    command.arg0(HIDDEN_NAME).args([RUN, &parent, &number(body.as_fd()), &number(report.as_fd())]).env_clear();
+    // A stage without namespaces has something to take away before it ends.
+    let (stage, end) = if chroot::is_chosen() { (CHROOT, Signal::TERM) } else { (RUN, Signal::KILL) };
+    command.arg0(HIDDEN_NAME).args([stage, &parent, &number(body.as_fd()), &number(report.as_fd())]).env_clear();
     let terminal = request.terminal.then(|| Raw::note(std::io::stdin()));
     let child = command.stdin(stdin).stdout(stdout).stderr(stderr).spawn().map_err(Error::io("/proc/self/exe"))?;
     Ok(Running {
         child,
+        end,
         _request: body,
         report: Arc::new(report),
         alive: Arc::new(Mutex::new(true)),
@@ -136,7 +142,7 @@ impl Running {
         let pid = self.child.id().try_into().ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| Error::Stage("the stage has no pid".into()))?;
         let stage = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| Error::Stage(format!("pidfd: {e}")))?;
-        Ok(Killer { stage: Arc::new(stage), report: self.report.clone(), alive: self.alive.clone() })
+        Ok(Killer { stage: Arc::new(stage), end: self.end, report: self.report.clone(), alive: self.alive.clone() })
     }
 
     /// Waits for its end.
@@ -167,8 +173,10 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Does nothing to what has been waited for: the standard library remembers.
-        let _ = self.child.kill().and_then(|()| self.child.wait());
+        // What has been waited for is remembered by the standard library; its number may be another's.
+        if let Ok(None) = self.child.try_wait() {
+            let _ = kill_process(Pid::from_child(&self.child), self.end).map(|()| self.child.wait());
+        }
     }
 }
 
@@ -183,8 +191,8 @@ fn reports(file: &File) -> Result<Vec<Report>, Error> {
 impl Killer {
     /// Ends it at once, with everything in it.
     pub fn kill(&self) {
-        // Stage 1 dies, and the kernel kills pid 1 of the namespace with it, and all others with that.
-        let _ = pidfd_send_signal(&*self.stage, Signal::KILL); // it may be over already
+        // Stage 1 dies, and the kernel kills pid 1 of the namespace with it, and all others with that; or it does it itself.
+        let _ = pidfd_send_signal(&*self.stage, self.end); // it may be over already
     }
 
     /// Sends a signal to the command.

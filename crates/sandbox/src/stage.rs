@@ -2,23 +2,27 @@
 //!
 //! Stage 1 is the child of the process that spawned it: it unshares and forks. Its child, stage 2, is pid 1 of the new pid
 //! namespace: it makes the file system, drops what it may do, and becomes the command. Stage 1 waits for it and reports how it
-//! ended. Each has the kernel kill it when its parent dies, so nothing outlives the program that asked for it.
+//! ended. Each has the kernel kill it when its parent dies, so nothing outlives the program that asked for it. Where there are no
+//! namespaces the stage is another ([`chroot`]).
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 
-use rustix::process::{Pid, Signal, WaitOptions, getppid, set_parent_process_death_signal, setsid, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, WaitStatus, getppid, set_parent_process_death_signal, setsid, waitpid,
+};
 use rustix::termios::isatty;
 use rustix::thread::UnshareFlags;
 
 use crate::request::{Network, Request};
-use crate::{Error, etc, exec, rootfs, terminal, userns};
+use crate::{Error, chroot, etc, exec, rootfs, terminal, userns};
 
 /// The name under which this program is its own helper.
 pub(crate) const HIDDEN_NAME: &str = "archipel-sandbox";
 pub(crate) const ID_MAP: &str = "id-map";
 pub(crate) const RUN: &str = "run";
+pub(crate) const CHROOT: &str = "chroot";
 
 /// What a stage says to the process that asked for it, in a file in memory that both have.
 #[derive(Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -35,6 +39,16 @@ pub(crate) enum Report {
     NotExecuted(i32, String),
 }
 
+impl Report {
+    pub(crate) fn of(status: WaitStatus) -> Self {
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Self::Exited(code),
+            (None, Some(signal)) => Self::Signalled(signal),
+            (None, None) => Self::Failed("the process ended in a way that is neither exit nor signal".into()),
+        }
+    }
+}
+
 /// Does a stage's work and ends the process, if this process is a stage. To be called first in `main`.
 pub fn dispatch() {
     let mut args = std::env::args_os();
@@ -44,8 +58,9 @@ pub fn dispatch() {
     let args: Vec<String> = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
     let status = match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [ID_MAP, pid] => i32::from(userns::map_ids(pid).is_err()),
-        [RUN, parent, request, report] => match (borrow(parent, request), borrow(parent, report)) {
-            (Ok(request), Ok(report)) => first(request, &report, parent),
+        [kind @ (RUN | CHROOT), parent, request, report] => match (borrow(parent, request), borrow(parent, report)) {
+            (Ok(request), Ok(report)) if *kind == RUN => told(&report, in_namespaces(request, &report, parent)),
+            (Ok(request), Ok(report)) => told(&report, in_chroot(request, &report, parent)),
             _ => 125, // the parent is gone, or this is not its child
         },
         _ => 2,
@@ -68,8 +83,9 @@ pub(crate) fn write_report(mut file: &File, report: &Report) {
     }
 }
 
-fn first(request: File, report: &File, parent: &str) -> i32 {
-    match prepare(request, parent).and_then(|request| fork_and_wait(&request, report)) {
+/// Reports how it ended; the stage's exit status.
+fn told(report: &File, end: Result<Report, Error>) -> i32 {
+    match end {
         Ok(end) => {
             write_report(report, &end);
             0
@@ -81,8 +97,24 @@ fn first(request: File, report: &File, parent: &str) -> i32 {
     }
 }
 
-fn prepare(mut file: File, parent: &str) -> Result<Request, Error> {
-    die_with_parent()?;
+fn in_namespaces(request: File, report: &File, parent: &str) -> Result<Report, Error> {
+    let request = prepare(request, parent, Signal::KILL)?;
+    let mut flags = UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWCGROUP;
+    if request.network == Network::None {
+        flags |= UnshareFlags::NEWNET;
+    }
+    userns::unshare(flags).map_err(|e| Error::Stage(format!("new namespaces: {e}")))?;
+    fork_and_wait(&request, report)
+}
+
+fn in_chroot(request: File, report: &File, parent: &str) -> Result<Report, Error> {
+    chroot::hold_signals(libc::SIG_BLOCK)?;
+    chroot::run(&prepare(request, parent, Signal::TERM)?, report)
+}
+
+/// `at_parents_death` is what the kernel is to send then.
+fn prepare(mut file: File, parent: &str, at_parents_death: Signal) -> Result<Request, Error> {
+    die_with_parent(at_parents_death)?;
     // The parent may have died before the kernel was told.
     if getppid().is_none_or(|pid| pid.as_raw_pid().to_string() != parent) {
         return Err(Error::Stage("the process that asked for this is gone".into()));
@@ -100,16 +132,11 @@ fn prepare(mut file: File, parent: &str) -> Result<Request, Error> {
     } else {
         own_session();
     }
-    let mut flags = UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWCGROUP;
-    if request.network == Network::None {
-        flags |= UnshareFlags::NEWNET;
-    }
-    userns::unshare(flags).map_err(|e| Error::Stage(format!("new namespaces: {e}")))?;
     Ok(request)
 }
 
 /// A session, and with it a group, of this process alone: what a process sends to its own group reaches nobody before it.
-fn own_session() {
+pub(crate) fn own_session() {
     let _ = setsid(); // refused only where we are alone in a group already
 }
 
@@ -123,8 +150,8 @@ fn ignore_interrupts() {
     }
 }
 
-pub(crate) fn die_with_parent() -> Result<(), Error> {
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| Error::Stage(format!("death signal: {e}")))
+pub(crate) fn die_with_parent(by: Signal) -> Result<(), Error> {
+    set_parent_process_death_signal(Some(by)).map_err(|e| Error::Stage(format!("death signal: {e}")))
 }
 
 fn fork_and_wait(request: &Request, report: &File) -> Result<Report, Error> {
@@ -156,11 +183,7 @@ fn fork_and_wait(request: &Request, report: &File) -> Result<Report, Error> {
                     Err(e) => return Err(Error::Stage(format!("wait: {e}"))),
                 }
             };
-            Ok(match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), _) => Report::Exited(code),
-                (None, Some(signal)) => Report::Signalled(signal),
-                (None, None) => Report::Failed("the process ended in a way that is neither exit nor signal".into()),
-            })
+            Ok(Report::of(status))
         }
     }
 }
@@ -172,19 +195,24 @@ fn second(request: &Request, stage: &UnixStream) -> Report {
         Err(e) => return Report::Failed(e.to_string()),
     };
     // The change of ids has undone the death signal; and if stage 1 died in between, its end of the socket is closed.
-    if let Err(e) = die_with_parent() {
+    if let Err(e) = die_with_parent(Signal::KILL) {
         return Report::Failed(e.to_string());
     }
-    let mut poll = [rustix::event::PollFd::new(stage, rustix::event::PollFlags::IN)];
-    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-    if rustix::event::poll(&mut poll, Some(&now)).is_ok_and(|n| n > 0) {
+    if has_ended(stage) {
         return Report::Failed("the process that asked for this is gone".into());
     }
     exec::execute(request, &user)
 }
 
+/// Whether the stage at the other end, which never writes anything before, is there no more.
+pub(crate) fn has_ended(stage: &UnixStream) -> bool {
+    let mut poll = [rustix::event::PollFd::new(stage, rustix::event::PollFlags::IN)];
+    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut poll, Some(&now)).is_ok_and(|n| n > 0)
+}
+
 fn set_up(request: &Request, stage: &UnixStream) -> Result<crate::user::User, Error> {
-    die_with_parent()?;
+    die_with_parent(Signal::KILL)?;
     // With a terminal of its own it comes later; with the caller's it must stay in the caller's session.
     if !request.terminal && !isatty(std::io::stdin()) {
         own_session();

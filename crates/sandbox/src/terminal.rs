@@ -104,7 +104,8 @@ pub(crate) fn connect(from: &UnixStream) -> Option<()> {
     }
 }
 
-fn receive(from: &UnixStream) -> Option<OwnedFd> {
+/// A descriptor that the other end sends, if there comes one.
+pub(crate) fn receive(from: &UnixStream) -> Option<OwnedFd> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];

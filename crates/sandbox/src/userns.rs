@@ -12,8 +12,8 @@ use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::{getgid, getuid};
 use rustix::thread::{UnshareFlags, set_thread_res_gid, set_thread_res_uid};
 
-use crate::Error;
 use crate::stage::{HIDDEN_NAME, ID_MAP};
+use crate::{Error, chroot};
 
 /// How the ids of the namespace are mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -28,19 +28,37 @@ pub enum Mapping {
 }
 
 /// What [`enter`] came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entered {
     /// How ids are mapped.
     pub mapping: Mapping,
+    /// Why there is no namespace, where root does without ([`chroot`]).
+    pub refused: Option<String>,
 }
 
-/// Makes this process root in a user namespace and a mount namespace of its own.
+/// Makes this process root in a user namespace and a mount namespace of its own. Root in a container that gives neither stays what it
+/// is, and its processes are isolated otherwise.
 ///
 /// Call it before any thread exists: the kernel refuses it to a threaded process.
 ///
 /// # Errors
 /// User namespaces are switched off, or the map cannot be written; with the command that mends it.
 pub fn enter() -> Result<Entered, Error> {
+    match unshare_and_map() {
+        Err(Error::UserNamespaces { reason, remedy }) => match chroot::choose() {
+            Ok(()) => Ok(Entered { mapping: Mapping::Root, refused: Some(reason) }),
+            // Who is not root is told of namespaces only: they are what others mend.
+            Err(_) if !getuid().is_root() => Err(Error::UserNamespaces { reason, remedy }),
+            Err(why) => {
+                let reason = format!("{reason}; and no way without them: {why}");
+                Err(Error::UserNamespaces { reason, remedy })
+            }
+        },
+        other => Ok(Entered { mapping: other?, refused: None }),
+    }
+}
+
+fn unshare_and_map() -> Result<Mapping, Error> {
     let mut helper = Command::new("/proc/self/exe");
     {
         use std::os::unix::process::CommandExt as _;
@@ -76,7 +94,7 @@ pub fn enter() -> Result<Entered, Error> {
     };
     // AppArmor gives the namespace, and then no rights in it.
     become_root().map_err(|e| refused(&format!("it gives no rights: {e}")))?;
-    Ok(Entered { mapping })
+    Ok(mapping)
 }
 
 pub(crate) fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {

@@ -6,7 +6,9 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::copy::{dress, time};
+use archipel_sandbox::copy::{Marks, dress, times};
+use rustix::fs::{AtFlags, CWD, utimensat};
+
 use crate::error::At as _;
 use crate::same::unchanged;
 use crate::{Result, mark};
@@ -77,7 +79,7 @@ impl Comparison<'_> {
                 None => None,
             };
             let file = full(self.files, &path);
-            let Some(meta) = found(&file)?.filter(|meta| !self.marked || !mark::is_gone(meta)) else {
+            let Some(meta) = found(&file)?.filter(|meta| !self.marked || !mark::is_gone(&file, meta)) else {
                 if self.base.is_none() || before.is_some() {
                     told(&mut waiting, &path, Change::Gone)?;
                 }
@@ -143,10 +145,10 @@ impl Comparison<'_> {
         })?;
         // The deepest first, and only now: what comes into a folder changes its time.
         for (from, to, meta) in folders.iter().rev() {
-            dress(from, to, meta).at(to)?;
+            dress(from, to, meta, Marks::Left).at(to)?;
         }
         let root = fs::symlink_metadata(self.files).at(self.files)?;
-        time(target, &root).at(target)
+        utimensat(CWD, target, &times(&root), AtFlags::empty()).map_err(io::Error::from).at(target)
     }
 }
 

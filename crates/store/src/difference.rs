@@ -1,7 +1,9 @@
 //! What one tree has beyond another, as a layer: for file systems of which neither was made from the other.
 
+use archipel_sandbox::copy::{Copier, How};
+
 use crate::compare::Comparison;
-use crate::copy::copy_node;
+use crate::error::At as _;
 use crate::{Result, Snapshot, SnapshotId, Store};
 
 impl Store {
@@ -20,7 +22,8 @@ impl Store {
         let draft = self.draft(None)?;
         let changes = Comparison { files: above.path(), marked: false, base: Some(below.path()), whole: false };
         // It lies on nothing, and yet has every mark: what they hide is what it is laid on.
-        changes.put(draft.upper(), |_| true, copy_node)?;
+        let copy = |from: &_, to: &_, meta: &_| Copier::new(How::Copy).file(from, to, meta).at(from);
+        changes.put(draft.upper(), |_| true, copy)?;
         draft.commit(id)
     }
 }

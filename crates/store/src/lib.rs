@@ -4,7 +4,7 @@
 //! <root>/
 //!   lock                       shared (flock) by every open store, exclusive while one prunes
 //!   blobs/ ingest/             an `archipel_cas` folder: manifests, configs, compressed layers
-//!   snapshots/<id>/fs/         the files of one layer as overlayfs keeps them: whiteouts are 0:0 devices
+//!   snapshots/<id>/fs/         the files of one layer as overlayfs keeps them (`mark`), however it was made
 //!   snapshots/<id>/layer.json  the parent; a snapshot without it is not there
 //!   snapshots/<id>/layers/     what has been made of it: <options>.json names a blob and its diff id
 //!   cache/<2 hex>/<hex>        small records by key
@@ -18,11 +18,15 @@
 //! work twice, and the second takes what the first has put there. Nothing is removed but by [`Alone::prune`], which has
 //! the store to itself, and by [`Store::open`], which sweeps what dead processes left in `work/`. What images name is
 //! kept when pruning, with the snapshots of their layers and all that lies below.
+//!
+//! Where this process may mount, trees are overlays; where it may not, they are folders with all files of their layers
+//! (`merged`), and what a step changes in one is found by comparison (`changes`). [`View`] and [`Draft`] are the same either way, and
+//! so is the store: one process may make a snapshot without mounts, and the next one mount it.
 #![forbid(unsafe_code)]
 
 mod cache;
+mod changes;
 mod compare;
-mod copy;
 mod difference;
 mod disk;
 mod draft;
@@ -31,6 +35,7 @@ mod image;
 mod lay;
 pub mod layer;
 mod mark;
+mod merged;
 mod mount;
 mod prune;
 mod same;

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::lgetxattr;
 use rustix::io::Errno;
 
-use crate::copy::open;
+use crate::disk::open;
 
 /// More than there is of a file's capabilities.
 const MAX_CAPABILITY: usize = 64;
@@ -49,7 +49,8 @@ fn capability(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(value))
 }
 
-fn same_content(one: File, other: File) -> io::Result<bool> {
+/// Whether two files hold the same bytes.
+pub(crate) fn same_content(one: File, other: File) -> io::Result<bool> {
     let [mut one, mut other] = [one, other].map(|file| BufReader::with_capacity(BUFFER, file));
     loop {
         let (left, right) = (one.fill_buf()?, other.fill_buf()?);

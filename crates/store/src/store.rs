@@ -2,11 +2,15 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use archipel_cas::Cas;
+use archipel_sandbox::overlay;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::At as _;
+use crate::merged::Spares;
+use crate::work::Work;
 use crate::{Error, Result, disk, work};
 
 /// A store on disk. Several threads and processes may use one at the same time.
@@ -16,6 +20,8 @@ pub struct Store {
     blobs: Cas,
     /// Locked, shared, as long as the store is open.
     pub(crate) lock: File,
+    pub(crate) spares: Arc<Spares>,
+    mounts: OnceLock<bool>,
 }
 
 impl Store {
@@ -39,7 +45,7 @@ impl Store {
         let blobs = Cas::open(&root)?.volatile();
         work::sweep(&root)?;
         blobs.sweep()?;
-        Ok(Self { root, blobs, lock })
+        Ok(Self { root, blobs, lock, spares: Arc::default(), mounts: OnceLock::new() })
     }
 
     /// The blobs: manifests, configs, compressed layers.
@@ -52,5 +58,20 @@ impl Store {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Whether this process can mount overlays here. Found out by trying, when it first matters.
+    pub(crate) fn mounts(&self) -> Result<bool> {
+        if let Some(known) = self.mounts.get() {
+            return Ok(*known);
+        }
+        let work = Work::new(&self.root)?;
+        Ok(*self.mounts.get_or_init(|| overlay::works_in(work.path()).is_ok()))
+    }
+
+    /// As on a machine that mounts nothing.
+    #[cfg(test)]
+    pub(crate) fn without_mounts(self) -> Self {
+        Self { mounts: OnceLock::from(false), ..self }
     }
 }

@@ -147,14 +147,16 @@ impl Args {
     /// Whether programs run: steps, or a frontend, which answers `--call` too. Which text it is must be looked at before anything else,
     /// for a namespace is entered before that; a text that is not here may be anybody's.
     pub(crate) fn runs_programs(&self) -> bool {
-        let beside = |name| Path::new(&self.context).join(name);
+        if self.builds() || self.build_arg.iter().any(|arg| arg.starts_with("BUILDKIT_SYNTAX")) {
+            return true;
+        }
+        // What is no file, a pipe for instance, can be read once only, and not here.
+        let read = |path: PathBuf| path.is_file().then(|| std::fs::read_to_string(path).ok()).flatten();
         let text = match self.file.as_deref() {
-            Some("-") => None,
-            Some(path) => std::fs::read_to_string(path).ok(),
-            None => ["Dockerfile", "dockerfile"].iter().find_map(|name| std::fs::read_to_string(beside(name)).ok()),
+            Some(path) => read(path.into()),
+            None => ["Dockerfile", "dockerfile"].iter().find_map(|name| read(Path::new(&self.context).join(name))),
         };
-        let named = self.build_arg.iter().any(|arg| arg.starts_with("BUILDKIT_SYNTAX"));
-        self.builds() || named || text.is_none_or(|text| archipel_build::names_frontend(&text))
+        text.is_none_or(|text| archipel_build::names_frontend(&text))
     }
 }
 

@@ -50,6 +50,8 @@ fn text(probe: &Probe, environment: &Environment) -> Result<String, Error> {
     let (store, credentials) = (environment.store_dir()?, environment.docker_config()?);
     let isolation = match probe.rung {
         Rung::Userns => "user namespaces and overlayfs",
+        Rung::UsernsCopy => "user namespaces; files are copied",
+        Rung::Chroot => "a chroot; files are copied (`archipel doctor` says what that means)",
         Rung::None => "none: RUN is refused; `archipel doctor` says why",
     };
     let mut text = format!(

@@ -23,7 +23,11 @@ pub(super) fn value(probe: &Probe, environment: &Environment) -> Result<Value, E
         probe.findings.iter().filter(|f| !f.good).map(|f| format!("{}: {}", f.name, f.detail)).collect();
     Ok(json!({
         "ServerVersion": DOCKER_VERSION,
-        "Driver": match probe.rung { Rung::Userns => "overlayfs", Rung::None => "none" },
+        "Driver": match probe.rung {
+            Rung::Userns => "overlayfs",
+            Rung::UsernsCopy | Rung::Chroot => "vfs",
+            Rung::None => "none",
+        },
         "OSType": Platform::host().os,
         "Architecture": name.machine().to_string_lossy(),
         "KernelVersion": name.release().to_string_lossy(),
@@ -35,8 +39,8 @@ pub(super) fn value(probe: &Probe, environment: &Environment) -> Result<Value, E
         "Images": shared::store(environment)?.images()?.len(),
         "Containers": 0, "ContainersRunning": 0, "ContainersPaused": 0, "ContainersStopped": 0,
         "SecurityOptions": match probe.rung {
-            Rung::Userns => vec!["name=seccomp,profile=builtin", "name=rootless", "name=userns"],
-            Rung::None => vec![],
+            Rung::Userns | Rung::UsernsCopy => vec!["name=seccomp,profile=builtin", "name=rootless", "name=userns"],
+            Rung::Chroot | Rung::None => vec![],
         },
         "ExperimentalBuild": false,
         "LiveRestoreEnabled": false,

@@ -2,6 +2,7 @@
 //! described there.
 
 mod faults;
+mod nested;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +12,7 @@ use archipel_testkit::{Archipel, Finished, ImageBuilder, OwnRegistry, Reply, Scr
 use serde_json::Value;
 
 use crate::main_job::with_busybox;
-use crate::util::{publish_alone, transcript};
+use crate::util::{get, publish_alone, transcript};
 
 /// A home in which docker.io has busybox, and the frontend as `lang`.
 struct Stage {
@@ -468,17 +469,24 @@ fn needs_userns_a_plan_is_explained() {
 }
 
 #[test]
-fn needs_userns_a_frontend_has_another_read_the_text() {
+fn needs_userns_what_a_frontend_attests_and_notes_is_of_the_image() {
     requires!(userns);
     let stage = Stage::new();
-    stage.context("c", &[("f", "of the context")]);
-    let dockerfile = "dockerfile\nFROM busybox AS a\nRUN echo run > /x\nFROM scratch\nCOPY --from=a /x /\nCOPY f /\n";
-    let found = stage.files(dockerfile, &[]);
-    assert_eq!(std::fs::read_to_string(found.join("x")).unwrap(), "run\n");
-    assert_eq!(std::fs::read_to_string(found.join("f")).unwrap(), "of the context");
-    assert_eq!(names(&stage.files("frontend lang\nscratch\nfile /y y\n", &[])), ["y"]);
-    let told = stage.build("frontend lang\nscratch\nfail inside\n", &[]).fails(1);
-    assert!(told.contains("inside"), "{told}");
-    let told = stage.build("dockerfile\nFROM scratch\nCOPPY f /\n", &[]).fails(1);
-    assert!(told.contains("unknown instruction: COPPY (did you mean COPY?)"), "{told}");
+    let name = format!("{}/app:1", stage.registry.address());
+    let lines =
+        "scratch\nfile /p {\"made\":\"here\"}\nattest https://example.com/made /p\nscratch\nfile /f f\nnote a.b c\n";
+    let _ = stage.build(lines, &["--push", "--tag", &name, "--provenance=false"]).ok();
+    let index = stage.raw(&name);
+    let [image, attested] = &index["manifests"].as_array().unwrap()[..] else { panic!("{index}") };
+    assert_eq!(attested["annotations"]["vnd.docker.reference.digest"], image["digest"]);
+    let member = |found: &Value| stage.raw(&format!("{name}@{}", found["digest"].as_str().unwrap()));
+    assert_eq!(member(image)["annotations"]["a.b"], "c");
+    let attested = member(attested);
+    let layer = &attested["layers"][0];
+    assert_eq!(layer["annotations"]["in-toto.io/predicate-type"], "https://example.com/made");
+    let path = format!("/v2/app/blobs/{}", layer["digest"].as_str().unwrap());
+    let statement: Value = serde_json::from_str(&get(stage.registry.address(), &path)).unwrap();
+    assert_eq!(statement["predicate"], serde_json::json!({ "made": "here" }));
+    let about = image["digest"].as_str().unwrap().trim_start_matches("sha256:");
+    assert_eq!(statement["subject"][0]["digest"]["sha256"], about);
 }

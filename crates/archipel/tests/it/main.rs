@@ -5,6 +5,7 @@ mod archives;
 mod arguments;
 mod cache;
 mod checks;
+mod chroot;
 mod copy;
 mod device;
 mod docker;

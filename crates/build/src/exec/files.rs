@@ -104,8 +104,7 @@ impl Executor {
                 })
             }
             FileAction::MakeFile { path, mode, content, owner, time } => {
-                let content = archipel_oci::Digest::of(content);
-                json!({ "file": content, "at": path, "mode": mode, "owner": self.owner_key(owner)?, "time": time })
+                json!({ "file": content.digest(), "at": path, "mode": mode, "owner": self.owner_key(owner)?, "time": time })
             }
             FileAction::MakeDir { path, mode, parents, owner, time } => {
                 json!({ "folder": path, "mode": mode, "parents": parents, "owner": self.owner_key(owner)?, "time": time })

@@ -213,7 +213,7 @@ impl Executor {
         memo: Option<Digest>,
     ) -> Result<String, Error> {
         let (source, selection) = (source.to_owned(), selection.clone());
-        let found = blocking(move || digest(&view, &select(&view, &source, &selection)?)).await?;
+        let found = blocking(move || digest(&view, &select(&view, &source, &selection)?, selection.named)).await?;
         if let Some(memo) = &memo {
             self.engine.store.cache_put(memo, found.as_str().as_bytes())?;
         }
@@ -235,6 +235,6 @@ pub(super) fn part(made: &SnapshotId, number: usize) -> Digest {
 fn memo(of: &str, source: &str, selection: &Selection) -> Digest {
     let document = json!({ "content": FORMAT, "of": of, "source": source, "parents": selection.parents,
                 "excludes": selection.excludes, "includes": selection.includes,
-                "as-it-is": [selection.literal, selection.no_follow] });
+                "as-it-is": [selection.literal, selection.no_follow, selection.named] });
     Digest::of(document.to_string().as_bytes())
 }

@@ -51,7 +51,7 @@ pub(crate) struct Output {
 pub(crate) struct Executor {
     pub(crate) engine: Engine,
     pub(crate) request: Arc<Request>,
-    pub(crate) plan: Plan,
+    pub(crate) plan: Arc<Plan>,
     pub(crate) contexts: Vec<Tree>,
     pub(crate) steps: Vec<StepId>,
     /// Numbers for what else happens meanwhile.

@@ -1,14 +1,8 @@
-//! Opens what an instruction reads: a context's folder, or the files of a stage or image through an overlay without an
-//! upper layer.
+//! Opens what an instruction reads: a context's folder, or the merged files of a stage or image.
 
-use archipel_sandbox::overlay::{self, Layers, Mounted};
-use archipel_store::Draft;
+use archipel_store::{Draft, Tree};
 
 use super::{Executor, blocking};
-use std::path::Path;
-
-use rustix::fs::{CWD, FileType, Mode, mknodat};
-
 use crate::Error;
 use crate::error::{Place, StepFailure};
 use crate::plan::{NodeId, Source};
@@ -24,11 +18,11 @@ pub(crate) struct Opened {
     _filtered: Option<Filtered>,
 }
 
-/// A context without what its ignore file leaves out: an overlay of marks that hide it.
+/// A context without what its ignore file leaves out: marks that hide it, over it.
 #[derive(Debug)]
 struct Filtered {
     // Before the folders that it is made of: fields are dropped in this order.
-    _mounted: Mounted,
+    _tree: Tree,
     _marks: Draft,
 }
 
@@ -59,12 +53,13 @@ impl Executor {
         let store = self.engine.store.clone();
         blocking(move || {
             let marks = store.draft(None)?;
-            hide(&opened.view, marks.upper())?;
-            let layers = [marks.upper().to_owned(), opened.path.clone()];
-            let mounted = overlay::mount(&Layers { lower: &layers, upper: None }, marks.work())?;
-            let path = mounted.path().to_owned();
+            for path in opened.view.ignored()? {
+                marks.hide(&path)?;
+            }
+            let tree = marks.over(&opened.path)?;
+            let path = tree.path().to_owned();
             let view = View::open(&path, None, opened.view.keeps_owners)?;
-            Ok(Opened { view, path, _mounted: None, _filtered: Some(Filtered { _mounted: mounted, _marks: marks }) })
+            Ok(Opened { view, path, _mounted: None, _filtered: Some(Filtered { _tree: tree, _marks: marks }) })
         })
         .await
     }
@@ -87,17 +82,4 @@ impl Executor {
         let platform = node.platforms.first().cloned().unwrap_or_else(archipel_oci::Platform::host);
         Error::Step(Box::new(StepFailure { step: node.name.clone(), platform, reason, tail, place }))
     }
-}
-
-/// Makes overlayfs's marks for everything that a view's ignore file leaves out.
-fn hide(view: &View, marks: &Path) -> Result<(), Error> {
-    let told = |path: &Path| Error::io(format!("hide {}", path.display()));
-    for path in view.ignored()? {
-        let mark = marks.join(&path);
-        if let Some(folder) = mark.parent() {
-            std::fs::create_dir_all(folder).map_err(told(&path))?;
-        }
-        mknodat(CWD, &mark, FileType::CharacterDevice, Mode::empty(), 0).map_err(|e| told(&path)(e.into()))?;
-    }
-    Ok(())
 }

@@ -131,8 +131,7 @@ async fn part_mount(
 fn writable_mount(path: PathBuf, target: String, scratch: &Draft) -> Result<sandbox::Mount, Error> {
     let kind = std::fs::metadata(&path).map_err(Error::io(path.display().to_string()))?.file_type();
     if kind.is_dir() {
-        let (upper, work) = (scratch.upper().to_owned(), scratch.work().to_owned());
-        return Ok(sandbox::Mount::Overlay { lower: path, upper, work, target });
+        return Ok(scratch.writable(path, target)?);
     }
     if !kind.is_file() {
         return Err(Error::Request(format!("mount source {} is neither a folder nor a file", path.display())));
@@ -180,7 +179,8 @@ async fn lock(exec: &Executor, op: &RunOp, names: &[String]) -> Result<BTreeMap<
         if let MountOp::Cache(cache) = mount
             && cache.sharing != Sharing::Private
         {
-            *alone.entry(name).or_default() |= cache.sharing == Sharing::Locked;
+            // In a chroot a cache is moved to the step that uses it.
+            *alone.entry(name).or_default() |= cache.sharing == Sharing::Locked || sandbox::chroot::is_chosen();
         }
     }
     let mut locks = BTreeMap::new();

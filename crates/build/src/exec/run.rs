@@ -51,7 +51,7 @@ pub(super) async fn run(
         let mut again = exec.node(id).how == How::Emulated && mounts.parts.is_empty();
         loop {
             let draft = exec.engine.store.draft(parent.as_ref())?;
-            let request = request(op, &draft, &mounts);
+            let request = request(op, &draft, &mounts)?;
             let Some(failure) = execute(&exec, id, &request)? else {
                 for Part { number, tree, draft } in mounts.parts {
                     drop(tree);
@@ -73,16 +73,12 @@ pub(super) async fn run(
     .await
 }
 
-fn request(op: &RunOp, draft: &Draft, mounts: &Mounts) -> sandbox::Request {
+fn request(op: &RunOp, draft: &Draft, mounts: &Mounts) -> Result<sandbox::Request, Error> {
     let mut env = op.env.clone();
     env.extend(op.hidden_env.iter().cloned());
     env.extend(mounts.env.iter().cloned());
-    sandbox::Request {
-        rootfs: sandbox::Rootfs::Overlay {
-            lower: draft.lower().to_vec(),
-            upper: draft.upper().to_owned(),
-            work: draft.work().to_owned(),
-        },
+    Ok(sandbox::Request {
+        rootfs: draft.rootfs()?,
         argv: op.argv.clone(),
         env,
         cwd: op.cwd.clone(),
@@ -101,7 +97,7 @@ fn request(op: &RunOp, draft: &Draft, mounts: &Mounts) -> sandbox::Request {
         hostname: op.hostname.clone(),
         role: sandbox::Role::Step,
         ..sandbox::Request::default()
-    }
+    })
 }
 
 /// How a process failed.

@@ -11,19 +11,18 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, fchmod, fstat, futimens,
-    linkat, mkdirat, mknodat, openat, openat2, readlinkat, renameat, statat, symlinkat, unlinkat, utimensat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, fchmod, fstat, futimens, linkat,
+    mkdirat, mknodat, openat, openat2, readlinkat, renameat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
 use super::rootfs::Root;
 use crate::engine::warn;
 use crate::progress::Work;
-use crate::tree::{mtime, xattr};
+use crate::tree::{mtime, names, remove_all, xattr};
 use crate::{Error, Sink};
 
 pub(super) const FOLDER: OFlags =
@@ -132,7 +131,7 @@ impl<'a> Copy<'a> {
         let to = here.to.as_fd();
         let made = self.make(here, top, name, path, stat).and_then(|()| {
             if matches!(statat(to, name, AtFlags::SYMLINK_NOFOLLOW), Ok(old) if is_dir(&old)) {
-                remove(to, name)?;
+                remove_all(to, name)?;
             }
             Ok(renameat(to, self.draft.as_str(), to, name)?)
         });
@@ -230,31 +229,6 @@ fn folder(parent: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
     }
     mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
     openat(parent, name, FOLDER, Mode::empty())
-}
-
-/// Removes what has a name, a folder with all that is in it. Links are removed, not followed.
-pub(super) fn remove(parent: impl AsFd, name: &OsStr) -> Result<(), Errno> {
-    match unlinkat(&parent, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::ISDIR | Errno::PERM) => {}
-        Err(e) => return Err(e),
-    }
-    let folder = openat(&parent, name, FOLDER, Mode::empty())?;
-    for child in names(&folder)? {
-        remove(&folder, &child)?;
-    }
-    unlinkat(&parent, name, AtFlags::REMOVEDIR)
-}
-
-pub(super) fn names(folder: &OwnedFd) -> Result<Vec<OsString>, Errno> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(folder)? {
-        let name = entry?.file_name().to_bytes().to_vec();
-        if name != b"." && name != b".." {
-            names.push(OsString::from_vec(name));
-        }
-    }
-    Ok(names)
 }
 
 fn is_dir(stat: &Stat) -> bool {

@@ -10,10 +10,10 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, fchmod, fstat, futimens, openat, statat};
 use rustix::io::Errno;
 
-use super::local::{FOLDER, both, failed, names, open_top, remove};
+use super::local::{FOLDER, both, failed, open_top};
 use super::rootfs::Root;
 use crate::Error;
-use crate::tree::mtime;
+use crate::tree::{mtime, names, remove_all};
 
 /// Removes from a folder, into which the files of all platforms were written, everything else.
 pub(super) fn prune(dest: &Path, roots: &[Root]) -> Result<(), Error> {
@@ -26,7 +26,7 @@ pub(super) fn prune(dest: &Path, roots: &[Root]) -> Result<(), Error> {
         return below(&top, &sources).map_err(told);
     }
     for name in names(&top).map_err(told)?.iter().filter(|name| !places.contains(name)) {
-        remove(&top, name).map_err(told)?;
+        remove_all(&top, name).map_err(told)?;
     }
     for (root, place) in roots.iter().zip(&places) {
         let folder = openat(&top, place.as_os_str(), FOLDER, Mode::empty()).map_err(told)?;
@@ -63,7 +63,7 @@ fn below(folder: &OwnedFd, sources: &[OwnedFd]) -> Result<(), Errno> {
     let stat = fstat(folder)?;
     fchmod(folder, Mode::from_raw_mode(stat.st_mode & 0o7777) | Mode::RWXU)?;
     for name in &gone {
-        remove(folder, name)?;
+        remove_all(folder, name)?;
     }
     fchmod(folder, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
     futimens(folder, &both(mtime(&stat)))

@@ -37,7 +37,7 @@ pub(super) struct Root {
 enum Files {
     Merged(Merged),
     /// A draft on top, which is thrown away. The tree is unmounted before.
-    Drafted(Tree, #[expect(dead_code, reason = "it is what the tree is mounted on")] Draft),
+    Drafted(Tree, #[expect(dead_code, reason = "it is what the tree is mounted on")] Box<Draft>),
 }
 
 impl Root {
@@ -59,7 +59,7 @@ pub(super) fn open(store: &Store, roots: Vec<Wanted>, time: i64) -> Result<Vec<R
             let draft = store.draft(wanted.snapshot.as_ref())?;
             let tree = draft.mount()?;
             write(&wanted.attestations, tree.path(), time)?;
-            Files::Drafted(tree, draft)
+            Files::Drafted(tree, Box::new(draft))
         };
         Ok(Root { platform: wanted.platform, place: wanted.place, files })
     };

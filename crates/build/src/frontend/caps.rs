@@ -6,7 +6,8 @@ use archipel_gateway::pb::ApiCap;
 /// What we call ourselves where several builders might answer.
 pub(super) const WORKER: &str = "archipel";
 
-/// Calls and their fields.
+/// Calls and their fields. `importcaches` is not among them: caches elsewhere are the person's to name (`--cache-from`), for the whole
+/// build, and what is built does not depend on them.
 const FRONTEND: &[&str] = &[
     "solve.base",
     "resolveimage",
@@ -16,7 +17,6 @@ const FRONTEND: &[&str] = &[
     "returnmap",
     "readdir",
     "statfile",
-    "importcaches",
     "proto.refarray",
     "reference.output",
     "reference.attestations",

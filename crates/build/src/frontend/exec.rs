@@ -72,7 +72,7 @@ impl Session {
             return Err(Error::Request(format!("{} has no command", made.name)));
         }
         let node = assembled(made, root, Op::Run(Box::new(run)));
-        let run = state.plan.intern(Node { how: how(&made.platform), ..node });
+        let run = state.intern(Node { how: how(&made.platform), ..node });
         outputs(state, made, run, results)
     }
 
@@ -153,7 +153,7 @@ fn outputs(state: &mut State, made: &Made<'_>, run: NodeId, results: Vec<(i64, O
             Output::Part(number, below) => {
                 let part = assembled(made, below, Op::Part(PartOp { run, number }));
                 let part = Node { name: format!("{} (mount {number})", made.name), no_cache: false, ..part };
-                Source::Root(Root::Node(state.plan.intern(part)))
+                Source::Root(Root::Node(state.intern(part)))
             }
         });
     }

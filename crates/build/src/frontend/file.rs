@@ -1,7 +1,7 @@
 //! `FileOp`: actions to nodes. Actions that build on one another are one node and one layer, as in BuildKit; an action whose result
 //! is asked for by itself ends one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use archipel_dockerfile::Chmod;
 use archipel_gateway::pb::file_action::Action;
@@ -30,6 +30,10 @@ pub(super) fn file(
     inputs: &[Source],
 ) -> Result<Vec<Source>, Error> {
     let mut files = Files { state, made, actions: &op.actions, inputs, known: HashMap::new() };
+    // In their order, for they refer to earlier ones only: no depth of references is a depth of calls.
+    for n in files.wanted()? {
+        files.make(n)?;
+    }
     let mut outputs: Vec<Option<Source>> = Vec::new();
     for (n, action) in op.actions.iter().enumerate() {
         let Ok(place) = usize::try_from(action.output) else { continue };
@@ -39,7 +43,7 @@ pub(super) fn file(
         if outputs.len() <= place {
             outputs.resize(place + 1, None);
         }
-        outputs[place] = Some(Source::Root(files.result(n)?));
+        outputs[place] = files.known.get(&n).cloned().map(Source::Root);
     }
     let all: Option<Vec<Source>> = outputs.into_iter().collect();
     all.filter(|outputs| !outputs.is_empty())
@@ -47,11 +51,22 @@ pub(super) fn file(
 }
 
 impl Files<'_, '_> {
-    /// What an action comes to. Actions refer to earlier ones only, so this ends.
-    fn result(&mut self, n: usize) -> Result<Root, Error> {
-        if let Some(known) = self.known.get(&n) {
-            return Ok(known.clone());
+    /// The actions whose results are asked for by themselves: as outputs, or to copy from, or for their accounts.
+    fn wanted(&self) -> Result<BTreeSet<usize>, Error> {
+        let mut wanted = BTreeSet::new();
+        for (n, action) in self.actions.iter().enumerate() {
+            if action.output >= 0 {
+                wanted.insert(n);
+            }
+            for index in std::iter::once(action.secondary_input).chain(accounts(action)) {
+                wanted.extend(self.earlier(index, n)?);
+            }
         }
+        Ok(wanted)
+    }
+
+    /// Makes a node of an action and of those before it whose results nobody else asks for.
+    fn make(&mut self, n: usize) -> Result<(), Error> {
         let mut chain = vec![n];
         let root = loop {
             let first = chain[chain.len() - 1];
@@ -60,20 +75,17 @@ impl Files<'_, '_> {
                     let source = input_at(self.inputs, self.actions[first].input)?;
                     break root_of(self.state, self.made, source);
                 }
-                Some(before) if self.actions[before].output >= 0 || self.known.contains_key(&before) => {
-                    break self.result(before)?;
-                }
-                Some(before) => chain.push(before),
+                Some(before) => match self.known.get(&before) {
+                    Some(known) => break known.clone(),
+                    None => chain.push(before),
+                },
             }
         };
-        let mut actions = Vec::new();
-        for n in chain.into_iter().rev() {
-            actions.push(self.action(n)?);
-        }
+        let actions = chain.into_iter().rev().map(|n| self.action(n)).collect::<Result<_, _>>()?;
         let node = assembled(self.made, root, Op::Files(FileOp { actions }));
-        let made = Root::Node(self.state.plan.intern(node));
-        self.known.insert(n, made.clone());
-        Ok(made)
+        let made = Root::Node(self.state.intern(node));
+        self.known.insert(n, made);
+        Ok(())
     }
 
     /// The action that an index means, if it is beyond those of the inputs.
@@ -87,14 +99,17 @@ impl Files<'_, '_> {
         Err(Error::Request(format!("a change of files needs the result of number {place}, which comes later")))
     }
 
-    fn source(&mut self, index: i64, n: usize) -> Result<Source, Error> {
+    fn source(&self, index: i64, n: usize) -> Result<Source, Error> {
         match self.earlier(index, n)? {
-            Some(before) => Ok(Source::Root(self.result(before)?)),
+            Some(before) => match self.known.get(&before) {
+                Some(known) => Ok(Source::Root(known.clone())),
+                None => Err(Error::Request(format!("a change of files needs the result of number {before}"))),
+            },
             None => input_at(self.inputs, index),
         }
     }
 
-    fn action(&mut self, n: usize) -> Result<FileAction, Error> {
+    fn action(&self, n: usize) -> Result<FileAction, Error> {
         let action = &self.actions[n];
         let time = |nanoseconds: i64| (nanoseconds >= 0).then_some(nanoseconds);
         let bits = |mode: i32| u32::try_from(mode).unwrap_or(0) & 0o777;
@@ -104,7 +119,7 @@ impl Files<'_, '_> {
             Some(Action::Mkfile(file)) => FileAction::MakeFile {
                 path: absolute(&file.path),
                 mode: bits(file.mode),
-                content: file.data.clone(),
+                content: file.data.as_slice().into(),
                 owner: self.owner(file.owner.as_ref(), n)?,
                 time: time(file.timestamp),
             },
@@ -130,7 +145,7 @@ impl Files<'_, '_> {
         })
     }
 
-    fn copy(&mut self, copy: &pb::FileActionCopy, from: i64, n: usize) -> Result<CopyFiles, Error> {
+    fn copy(&self, copy: &pb::FileActionCopy, from: i64, n: usize) -> Result<CopyFiles, Error> {
         let chmod = match (copy.mode_str.as_str(), u32::try_from(copy.mode)) {
             ("", Err(_)) => None,
             ("", Ok(mode)) => Some(Chmod::octal(mode)),
@@ -154,6 +169,7 @@ impl Files<'_, '_> {
                 includes: copy.include_patterns.clone(),
                 literal: !copy.allow_wildcard,
                 no_follow: !copy.follow_symlink,
+                named: !copy.dir_copy_contents,
             },
             may_be_empty: copy.allow_empty_wildcard,
             contents: copy.dir_copy_contents,
@@ -164,9 +180,9 @@ impl Files<'_, '_> {
         })
     }
 
-    fn owner(&mut self, owner: Option<&pb::ChownOpt>, n: usize) -> Result<Owner, Error> {
+    fn owner(&self, owner: Option<&pb::ChownOpt>, n: usize) -> Result<Owner, Error> {
         let Some(owner) = owner else { return Ok(Owner::default()) };
-        let mut account = |given: &Option<pb::UserOpt>| -> Result<Option<Account>, Error> {
+        let account = |given: &Option<pb::UserOpt>| -> Result<Option<Account>, Error> {
             Ok(match given.as_ref().and_then(|given| given.user.as_ref()) {
                 None => None,
                 Some(user_opt::User::ById(id)) => Some(Account::Id(*id)),
@@ -177,4 +193,20 @@ impl Files<'_, '_> {
         };
         Ok(Owner { user: account(&owner.user)?, group: account(&owner.group)? })
     }
+}
+
+/// The inputs whose accounts an action asks for.
+fn accounts(action: &pb::FileAction) -> impl Iterator<Item = i64> {
+    let owner = match &action.action {
+        Some(Action::Copy(copy)) => copy.owner.as_ref(),
+        Some(Action::Mkfile(file)) => file.owner.as_ref(),
+        Some(Action::Mkdir(dir)) => dir.owner.as_ref(),
+        Some(Action::Symlink(link)) => link.owner.as_ref(),
+        Some(Action::Rm(_)) | None => None,
+    };
+    let given = owner.into_iter().flat_map(|owner| [&owner.user, &owner.group]).flatten();
+    given.filter_map(|account| match &account.user {
+        Some(user_opt::User::ByName(named)) => Some(named.input),
+        Some(user_opt::User::ById(_)) | None => None,
+    })
 }

@@ -7,6 +7,7 @@ use archipel_gateway::pb::op::Op as Kind;
 use archipel_gateway::{Graph, Vertex, pb};
 use archipel_oci::Platform;
 
+use super::legible;
 use super::session::{Session, State};
 use super::source::platform_from;
 use crate::plan::{CopyOp, Item, Node, Op, Root, Source};
@@ -14,6 +15,12 @@ use crate::{Error, How};
 
 /// What the frontend calls an operation (BuildKit's `client/llb`).
 const NAME: &str = "llb.customname";
+
+/// As many changes of files as a name tells.
+const MAX_NAMED: usize = 20;
+
+/// The most characters of a name that are shown. A node of each change of files has one.
+const MAX_NAME: usize = 500;
 
 /// What is known of an operation whatever it does.
 pub(super) struct Made<'v> {
@@ -29,48 +36,62 @@ impl Session {
     /// Makes nodes of a definition, and says what its result is.
     pub(super) async fn translate(&self, state: &mut State, definition: &pb::Definition) -> Result<Source, Error> {
         let graph = Graph::decode(definition).map_err(|e| Error::Request(e.to_string()))?;
+        let mut outputs: Vec<Vec<Source>> = Vec::new();
         for vertex in &graph.vertices {
-            if !state.outputs.contains_key(&vertex.digest) {
-                let span = self.span(&graph.source, &vertex.digest);
-                let outputs = self.vertex(state, &graph, vertex, span.clone()).await.map_err(|e| self.at(e, &span))?;
-                state.outputs.insert(vertex.digest.clone(), outputs);
-            }
+            let inputs = vertex.inputs.iter().map(|(place, output)| output_of(&graph, &outputs, *place, *output));
+            let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+            // Of an operation that the cache may not answer for, what needs it is another too.
+            let key = format!("{} {} {inputs:?}", vertex.digest, vertex.metadata.ignore_cache);
+            let known = match state.outputs.get(&key) {
+                Some(known) => known.clone(),
+                None => {
+                    let span = self.span(&graph.source, &vertex.digest);
+                    let made = self.vertex(state, vertex, &inputs, span.clone()).await;
+                    let made = made.map_err(|e| self.at(e, &span))?;
+                    state.outputs.insert(key, made.clone());
+                    made
+                }
+            };
+            outputs.push(known);
         }
         match graph.result {
             None => Ok(Source::Root(Root::Scratch)),
-            Some((place, output)) => output_of(state, &graph.vertices[place], output),
+            Some((place, output)) => output_of(&graph, &outputs, place, output),
         }
     }
 
     async fn vertex(
         &self,
         state: &mut State,
-        graph: &Graph,
         vertex: &Vertex,
+        inputs: &[Source],
         span: Range<usize>,
     ) -> Result<Vec<Source>, Error> {
-        let inputs = vertex.inputs.iter().map(|(place, output)| output_of(state, &graph.vertices[*place], *output));
-        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
         let platform = vertex.op.platform.as_ref().map_or_else(Platform::host, platform_from);
         let name = vertex.metadata.description.get(NAME).cloned().unwrap_or_else(|| name_of(&vertex.op));
+        let mut name = legible(&name).replace('\n', " ");
+        if let Some((end, _)) = name.char_indices().nth(MAX_NAME) {
+            name.truncate(end);
+            name.push_str("...");
+        }
         let made = Made { vertex, name, platform, span };
         match &vertex.op.op {
             Some(Kind::Source(op)) => Ok(vec![self.source_op(state, &made, op).await?]),
-            Some(Kind::Exec(op)) => self.exec(state, &made, op, &inputs),
-            Some(Kind::File(op)) => super::file::file(state, &made, op, &inputs),
+            Some(Kind::Exec(op)) => self.exec(state, &made, op, inputs),
+            Some(Kind::File(op)) => super::file::file(state, &made, op, inputs),
             Some(Kind::Merge(op)) => {
-                let places = op.inputs.iter().map(|input| input_at(&inputs, input.input));
+                let places = op.inputs.iter().map(|input| input_at(inputs, input.input));
                 let roots = places.map(|source| Ok(root_of(state, &made, source?)));
                 let roots = roots.collect::<Result<Vec<_>, Error>>()?;
-                Ok(vec![Source::Root(super::layers::merge(state, &made, &roots))])
+                Ok(vec![Source::Root(super::layers::merge(state, &made, &roots)?)])
             }
             Some(Kind::Diff(op)) => {
                 let side = |input: &Option<pb::DiffInput>| input.as_ref().map_or(-1, |input| input.input);
-                let lower = root_of(state, &made, input_at(&inputs, side(&op.lower))?);
-                let upper = root_of(state, &made, input_at(&inputs, side(&op.upper))?);
-                Ok(vec![Source::Root(super::layers::diff(state, &made, &lower, &upper))])
+                let lower = root_of(state, &made, input_at(inputs, side(&op.lower))?);
+                let upper = root_of(state, &made, input_at(inputs, side(&op.upper))?);
+                Ok(vec![Source::Root(super::layers::diff(state, &made, &lower, &upper)?)])
             }
-            Some(Kind::Passthrough(_)) => Ok(inputs),
+            Some(Kind::Passthrough(_)) => Ok(inputs.to_vec()),
             Some(Kind::Build(_)) => Err(Error::Request("builds within definitions are not run".into())),
             None => Err(Error::Request("an operation that does nothing".into())),
         }
@@ -87,13 +108,10 @@ impl Session {
     }
 }
 
-/// An output of an operation that was translated before.
-fn output_of(state: &State, vertex: &Vertex, output: usize) -> Result<Source, Error> {
-    let outputs = state.outputs.get(&vertex.digest).map(Vec::as_slice).unwrap_or_default();
-    outputs
-        .get(output)
-        .cloned()
-        .ok_or_else(|| Error::Request(format!("{} has no output {output}", name_of(&vertex.op))))
+/// An output of an operation that comes before.
+fn output_of(graph: &Graph, outputs: &[Vec<Source>], place: usize, output: usize) -> Result<Source, Error> {
+    let found = outputs.get(place).and_then(|outputs| outputs.get(output)).cloned();
+    found.ok_or_else(|| Error::Request(format!("{} has no output {output}", name_of(&graph.vertices[place].op))))
 }
 
 /// An input by its place; below zero it is nothing.
@@ -113,7 +131,7 @@ pub(super) fn root_of(state: &mut State, made: &Made<'_>, source: Source) -> Roo
     let copy = CopyOp::of(from, Item::Path("/".into()));
     let node =
         Node { name: format!("{} (files)", made.name), ..assembled(made, Root::Scratch, Op::Copy(Box::new(copy))) };
-    Root::Node(state.plan.intern(node))
+    Root::Node(state.intern(node))
 }
 
 /// A node without a process.
@@ -149,7 +167,7 @@ fn name_of(op: &pb::Op) -> String {
                 Some(Action::Rm(rm)) => format!("rm {}", rm.path),
                 None => "nothing".into(),
             };
-            op.actions.iter().map(action).collect::<Vec<_>>().join(", ")
+            op.actions.iter().take(MAX_NAMED).map(action).collect::<Vec<_>>().join(", ")
         }
         Some(Kind::Merge(_)) => "merge".into(),
         Some(Kind::Diff(_)) => "diff".into(),

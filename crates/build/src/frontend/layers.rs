@@ -3,46 +3,63 @@
 
 use super::graph::{Made, assembled};
 use super::session::State;
+use crate::Error;
 use crate::plan::{Layer, Op, Plan, Root};
 
+/// As many layers as a file system may have. Merges of merges have twice as many each time.
+const MAX_LAYERS: usize = 500;
+
 /// File systems one on top of the other.
-pub(super) fn merge(state: &mut State, made: &Made<'_>, roots: &[Root]) -> Root {
+pub(super) fn merge(state: &mut State, made: &Made<'_>, roots: &[Root]) -> Result<Root, Error> {
     let mut merged = Root::Scratch;
+    let mut depth = 0;
     for root in roots {
+        let layers = layers(&state.plan, root)?;
+        depth += layers.len();
+        if depth > MAX_LAYERS {
+            return Err(too_many());
+        }
         merged = match merged {
             Root::Scratch => root.clone(),
-            below => stack(state, made, below, layers(&state.plan, root)),
+            below => stack(state, made, below, layers),
         };
     }
-    merged
+    Ok(merged)
+}
+
+fn too_many() -> Error {
+    Error::Request(format!("a file system of more than {MAX_LAYERS} layers cannot be mounted"))
 }
 
 /// What one file system has beyond another.
-pub(super) fn diff(state: &mut State, made: &Made<'_>, lower: &Root, upper: &Root) -> Root {
-    let (below, mut above) = (layers(&state.plan, lower), layers(&state.plan, upper));
+pub(super) fn diff(state: &mut State, made: &Made<'_>, lower: &Root, upper: &Root) -> Result<Root, Error> {
+    let (below, mut above) = (layers(&state.plan, lower)?, layers(&state.plan, upper)?);
     if below.is_empty() {
-        return upper.clone();
+        return Ok(upper.clone());
     }
     let same = above.len() >= below.len() && below.iter().zip(&above).all(|(a, b)| identity(a) == identity(b));
     if same {
         let rest = above.split_off(below.len());
-        return stack(state, made, Root::Scratch, rest);
+        return Ok(stack(state, made, Root::Scratch, rest));
     }
     let op = Op::Difference { lower: lower.clone(), upper: upper.clone() };
-    let found = state.plan.intern(assembled(made, Root::Scratch, op));
+    let found = state.intern(assembled(made, Root::Scratch, op));
     // By itself it is laid on nothing, where what it removed is not to be seen.
-    stack(state, made, Root::Scratch, vec![Layer::Node(found)])
+    Ok(stack(state, made, Root::Scratch, vec![Layer::Node(found)]))
 }
 
 fn stack(state: &mut State, made: &Made<'_>, below: Root, layers: Vec<Layer>) -> Root {
-    layers.into_iter().fold(below, |root, layer| Root::Node(state.plan.intern(assembled(made, root, Op::Layer(layer)))))
+    layers.into_iter().fold(below, |root, layer| Root::Node(state.intern(assembled(made, root, Op::Layer(layer)))))
 }
 
 /// The layers of a root, lowest first.
-fn layers(plan: &Plan, root: &Root) -> Vec<Layer> {
+fn layers(plan: &Plan, root: &Root) -> Result<Vec<Layer>, Error> {
     let mut found = Vec::new();
     let mut at = root.clone();
     loop {
+        if found.len() > MAX_LAYERS {
+            return Err(too_many());
+        }
         at = match at {
             Root::Scratch => break,
             Root::Image(image) => {
@@ -58,7 +75,7 @@ fn layers(plan: &Plan, root: &Root) -> Vec<Layer> {
         };
     }
     found.reverse();
-    found
+    Ok(found)
 }
 
 /// What a layer is, whichever image it is named by.

@@ -89,10 +89,11 @@ fn follow(root: &Path, path: &Path, links: usize, found: &mut BTreeSet<String>, 
             break;
         }
         at.push(name);
-        if let Ok(target) = std::fs::read_link(root.join(&at))
-            && links < MAX_LINKS
-        {
+        if let Ok(target) = std::fs::read_link(root.join(&at)) {
             found.insert(at.to_string_lossy().into_owned());
+            if links == MAX_LINKS {
+                return;
+            }
             let base = if target.is_absolute() { Path::new("") } else { at.parent().unwrap_or(Path::new("")) };
             open.push((base.join(target.strip_prefix("/").unwrap_or(&target)).join(rest()), links + 1));
             return;

@@ -8,11 +8,11 @@
 //! - [`options`]: what it is told of the request.
 //! - [`process`]: its sandbox. [`session`]: its calls. [`caps`]: what it may ask for.
 //! - [`graph`]: operations to nodes; [`source`], [`exec`], [`file`], [`layers`] are the kinds, [`local`] the folders.
-//! - [`nested`]: frontends that it asks for itself.
+//! - [`nested`]: frontends that it asks for itself; [`asked`]: what it asks of the language that is built in.
 //! - [`stat`]: what files are, in the protocol's form.
-//! - [`attested`]: what it attests of that.
-//! - [`result`]: what it returned, as targets of the build.
+//! - [`result`]: what it returned, as targets of the build. [`attested`]: what it attests of them.
 
+mod asked;
 mod attested;
 mod caps;
 mod exec;
@@ -35,6 +35,11 @@ use crate::around::Around;
 use crate::plan::Planned;
 use crate::steps::Steps;
 use crate::{Engine, Error, Request, Sink, context};
+
+/// What a frontend says, as it may stand in a terminal: it is somebody else's, and nothing in it may move the cursor.
+fn legible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
 
 /// What a frontend answered to a question that is no build (`--call`).
 #[derive(Clone, Debug, PartialEq, Eq)]

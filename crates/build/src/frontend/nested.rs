@@ -9,17 +9,18 @@ use std::sync::Arc;
 
 use archipel_gateway::definition;
 use archipel_gateway::pb::{self, result::Result as Refs};
-use archipel_oci::{History, ImageConfig, Platform};
+use archipel_oci::{History, ImageConfig};
 use serde_json::json;
 
+use super::asked::asked;
 use super::options::{CONTEXT, DOCKERFILE, FILE_NAME};
 use super::result::{CONFIG, PLATFORMS};
 use super::session::{Ref, Session, State};
 use super::{Frontend, process};
+use crate::Error;
 use crate::around::Around;
 use crate::context::Loaded;
 use crate::plan::{Planner, Root, Source, StageResult};
-use crate::{Error, Request};
 
 /// How far frontends may lead from one to another.
 const MAX_DEPTH: usize = 8;
@@ -36,15 +37,23 @@ impl Session {
     /// Has another frontend say what is to be built.
     pub(super) fn nested<'s>(&'s self, request: &'s pb::SolveRequest) -> Solving<'s> {
         Box::pin(async move {
-            let options = &request.frontend_opt;
-            let image = options.get("cmdline").or_else(|| options.get("source")).map_or("", String::as_str);
-            match (request.frontend.as_str(), Frontend::parse(image, None)) {
-                ("dockerfile.v0", _) | ("gateway.v0", Ok(None)) => self.dockerfile(request).await,
-                ("gateway.v0", Ok(Some(frontend))) => self.another(frontend, request).await,
-                ("gateway.v0", Err(reason)) => Err(Error::Request(reason)),
-                (other, _) => Err(self.wrong(&format!("asks for the frontend {other}, which there is not"))),
+            match request.frontend.as_str() {
+                "dockerfile.v0" => self.dockerfile(request).await,
+                "gateway.v0" => match self.source_of(request)? {
+                    None => self.dockerfile(request).await,
+                    Some(frontend) => self.another(frontend, request).await,
+                },
+                other => Err(self.wrong(&format!("asks for the frontend {other}, which there is not"))),
             }
         })
+    }
+
+    /// Which frontend `gateway.v0` is to run. `cmdline` is for that one to read, and often still the asking one's own.
+    fn source_of(&self, request: &pb::SolveRequest) -> Result<Option<Frontend>, Error> {
+        match request.frontend_opt.get("source").filter(|image| !image.is_empty()) {
+            Some(image) => Frontend::parse(image, None).map_err(Error::Request),
+            None => Err(self.wrong("asks for another frontend and does not say which: the option `source` is missing")),
+        }
     }
 
     async fn another(&self, frontend: Frontend, request: &pb::SolveRequest) -> Result<pb::Result, Error> {
@@ -57,13 +66,7 @@ impl Session {
 
     async fn dockerfile(&self, request: &pb::SolveRequest) -> Result<pb::Result, Error> {
         let options = &request.frontend_opt;
-        if let Some((name, _)) =
-            options.iter().find(|(name, value)| name.starts_with("context:") && value.starts_with("input:"))
-        {
-            return Err(
-                self.wrong(&format!("gives the Dockerfile the named {name} of its own, which is not supported yet"))
-            );
-        }
+        let wanted = asked(&self.around.request, &self.options, options).map_err(|reason| self.wrong(&reason))?;
         let mut state = self.state.lock().await;
         let main = match request.frontend_inputs.get(CONTEXT) {
             Some(definition) => self.translate(&mut state, definition).await?,
@@ -75,18 +78,14 @@ impl Session {
         let name = options.get("filename").map_or(FILE_NAME, String::as_str).to_owned();
         let text = self.text(&mut state, request, &name).await?;
         let loaded = Loaded { tree: self.around.loaded.tree.clone(), name, text, time: None };
-        let around = Around {
-            request: Arc::new(asked(&self.around.request, options)?),
-            loaded: Arc::new(loaded),
-            frontend: None,
-            ..self.around.clone()
-        };
-        let (plan, contexts) = (state.plan.clone(), state.contexts.clone());
+        let around =
+            Around { request: Arc::new(wanted), loaded: Arc::new(loaded), frontend: None, ..self.around.clone() };
+        let (plan, contexts) = ((*state.plan).clone(), state.contexts.clone());
         let before = plan.nodes.len();
         let planned = Planner::within(&self.engine, &around, plan, contexts, main)?.plan().await?;
         (state.plan, state.contexts) = (planned.plan, planned.contexts);
         // Places in that text are none in ours.
-        state.plan.nodes.iter_mut().skip(before).for_each(|node| node.span = 0..0);
+        Arc::make_mut(&mut state.plan).nodes.iter_mut().skip(before).for_each(|node| node.span = 0..0);
         let several = around.request.multi_platform()?;
         Ok(returned(&mut state, planned.targets, several))
     }
@@ -110,41 +109,21 @@ impl Session {
     }
 }
 
-/// The request as the options of a frontend change it.
-fn asked(outer: &Request, options: &HashMap<String, String>) -> Result<Request, Error> {
-    let pairs = |prefix: &str| {
-        let mut pairs: Vec<(String, String)> = options
-            .iter()
-            .filter_map(|(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), value.clone())))
-            .collect();
-        pairs.sort();
-        pairs
-    };
-    let platforms = options.get("platform").map_or("", String::as_str).split(',').filter(|text| !text.is_empty());
-    let platforms: Result<Vec<Platform>, _> = platforms.map(str::parse).collect();
-    Ok(Request {
-        target: options.get("target").cloned().filter(|target| !target.is_empty()),
-        build_args: pairs("build-arg:"),
-        labels: pairs("label:"),
-        platforms: platforms.map_err(|e| Error::Request(e.to_string()))?,
-        sbom: None,
-        ..outer.clone()
-    })
-}
-
 /// Targets in the protocol's form.
 fn returned(state: &mut State, targets: Vec<StageResult>, several: bool) -> pb::Result {
     let mut result = pb::Result::default();
     let (mut refs, mut named) = (Vec::new(), Vec::new());
     for target in targets {
         let id = target.platform.to_string();
-        result.metadata.insert(format!("{CONFIG}/{id}"), config(&target).to_bytes());
+        // Where one platform was asked for, nobody looks for a key with its name (BuildKit).
+        let key = if several { format!("{CONFIG}/{id}") } else { CONFIG.to_owned() };
+        result.metadata.insert(key, config(&target).to_bytes());
         named.push(json!({ "ID": id, "Platform": target.platform }));
         refs.push((id, known(state, target.root)));
     }
     result.metadata.insert(PLATFORMS.into(), json!({ "Platforms": named }).to_string().into_bytes());
     result.result = Some(match refs.pop() {
-        Some((_, only)) if refs.is_empty() && !several => Refs::Ref(only),
+        Some((_, only)) if !several => Refs::Ref(only),
         last => Refs::Refs(pb::RefMap { refs: refs.into_iter().chain(last).collect() }),
     });
     result
@@ -168,23 +147,31 @@ fn known(state: &mut State, root: Root) -> pb::Ref {
 
 #[cfg(test)]
 mod tests {
+    use archipel_oci::Platform;
+
     use super::*;
+    use crate::How;
+
+    fn keys(platforms: &[&str], several: bool) -> String {
+        let target = |name: &&str| {
+            let platform: Platform = name.parse().unwrap();
+            let (config, steps, attested) = (ImageConfig::empty(&platform), Vec::new(), Vec::new());
+            let (base, root, how) = (None, Root::Scratch, How::Assembled);
+            StageResult { platform, base, root, config, steps, how, scan: None, attested }
+        };
+        let targets = platforms.iter().map(target).collect();
+        let result = returned(&mut State::default(), targets, several);
+        let mut keys: Vec<_> = result.metadata.into_keys().collect();
+        keys.sort();
+        let one = matches!(result.result, Some(Refs::Ref(_)));
+        format!("{} {one}", keys.join(" "))
+    }
 
     #[test]
-    fn options_are_a_request() {
-        let options = [
-            ("build-arg:A", "1"),
-            ("label:l", "x"),
-            ("target", "final"),
-            ("platform", "linux/amd64,linux/arm/v7"),
-            ("filename", "F"),
-        ];
-        let options = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let request = asked(&Request::empty(), &options).unwrap();
-        assert_eq!(request.build_args, [("A".to_owned(), "1".to_owned())]);
-        assert_eq!(request.labels, [("l".to_owned(), "x".to_owned())]);
-        assert_eq!((request.target.as_deref(), request.platforms.len()), (Some("final"), 2));
-        let wrong = [("platform".to_owned(), "nonsense/".to_owned())].into();
-        assert!(asked(&Request::empty(), &wrong).is_err());
+    fn keys_name_platforms_where_there_may_be_several() {
+        assert_eq!(keys(&["linux/amd64"], false), "containerimage.config refs.platforms true");
+        assert_eq!(keys(&["linux/amd64"], true), "containerimage.config/linux/amd64 refs.platforms false");
+        let both = "containerimage.config/linux/amd64 containerimage.config/linux/arm/v7 refs.platforms false";
+        assert_eq!(keys(&["linux/amd64", "linux/arm/v7"], true), both);
     }
 }

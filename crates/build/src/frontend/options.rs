@@ -10,12 +10,15 @@ use archipel_oci::Platform;
 use super::Frontend;
 use crate::context::{self, Loaded, Tree};
 use crate::exec::blocking;
-use crate::request::{Context, Dockerfile};
+use crate::request::{Context, Dockerfile, normal};
 use crate::{Engine, Error, Request};
 
 /// The folders that buildx always has.
 pub(super) const CONTEXT: &str = "context";
 pub(super) const DOCKERFILE: &str = "dockerfile";
+
+/// How the options begin whose names go on with that of a `--build-context`.
+pub(super) const NAMED: &str = "context:";
 
 /// What frontends say that they can do.
 pub(super) const CONTEXTS: &str = "moby.buildkit.frontend.contexts";
@@ -60,6 +63,13 @@ impl Options {
         self.set("requestid", subrequest);
         self.set("frontend.caps", SUBREQUESTS);
         self.needs.push(SUBREQUESTS);
+    }
+
+    /// What the named context of a name is. Names are compared as the request's are.
+    pub(super) fn context_named(&self, name: &str) -> Option<&str> {
+        let wanted = normal(name);
+        let is_it = |key: &str| key.strip_prefix(NAMED).is_some_and(|known| normal(known) == wanted);
+        self.values.iter().find(|(key, _)| is_it(key)).map(|(_, value)| value.as_str())
     }
 
     fn set(&mut self, name: &str, value: impl Into<String>) {
@@ -180,7 +190,7 @@ impl Options {
                 format!("local:{key}")
             }
         };
-        self.set(&format!("context:{name}"), value);
+        self.set(&format!("{NAMED}{name}"), value);
         if !self.needs.contains(&CONTEXTS) {
             self.needs.push(CONTEXTS);
         }

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use archipel_dockerfile::boolean;
 use archipel_gateway::{pb, serve};
-use archipel_oci::{ContainerConfig, Platform};
+use archipel_oci::ContainerConfig;
 use archipel_sandbox as sandbox;
 use serde_json::json;
 use tokio::net::unix::pipe::{Receiver, Sender};
+use tokio::task::AbortHandle;
 
 use super::options::{INPUTS, SUBREQUESTS};
 use super::session::Session;
@@ -43,6 +44,9 @@ pub(super) async fn converse(
     around: &Around,
 ) -> Result<pb::Result, Error> {
     let name = frontend.image.familiar();
+    let Ok(_conversation) = session.conversations.clone().try_acquire_owned() else {
+        return Err(session.wrong("is one of too many frontends that ask for others"));
+    };
     let root = open(engine, session, frontend).await.map_err(|e| frontend.at(e, &around.loaded))?;
     must_have(&name, &root.config().config, session.needs())?;
     let work = Work::start(&around.sink, &around.steps, format!("[internal] frontend {name}"), Vec::new());
@@ -70,7 +74,7 @@ async fn open(engine: &Engine, session: &Session, frontend: &Frontend) -> Result
     let name = format!("[internal] load metadata for {}", frontend.image);
     let work = Work::start(&around.sink, &around.steps, name, Vec::new());
     let found = async {
-        let image = engine.base_image(&frontend.image, &Platform::host(), around.request.pull).await?;
+        let image = session.program(&frontend.image).await?;
         Ok(Arc::unwrap_or_clone(image))
     };
     let image = work.finish(found.await)?;
@@ -115,6 +119,8 @@ async fn run(engine: &Engine, root: ContainerRoot, session: &Arc<Session>, work:
     let Ok(killer) = killer.await else { return joined(process.await).map(drop) };
     let stream = tokio::io::join(requests, answers);
     let mut talk = tokio::spawn(serve(stream, session.clone()));
+    // Whoever asked for this frontend may not wait for it any more.
+    let _end = End { killer: killer.clone(), talk: talk.abort_handle() };
     let (mut talking, mut over) = (true, false);
     let ended = loop {
         tokio::select! {
@@ -122,7 +128,6 @@ async fn run(engine: &Engine, root: ContainerRoot, session: &Arc<Session>, work:
             () = engine.cancel.cancelled() => {
                 killer.kill();
                 let _ = process.await;
-                talk.abort();
                 return Err(Error::Interrupted);
             }
             said = &mut talk, if talking => {
@@ -154,6 +159,19 @@ async fn run(engine: &Engine, root: ContainerRoot, session: &Arc<Session>, work:
 
 fn not_understood(error: &archipel_gateway::server::Error) -> Error {
     Error::Frontend(format!("cannot be understood: {error}"))
+}
+
+/// Ends a conversation and its process.
+struct End {
+    killer: sandbox::Killer,
+    talk: AbortHandle,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.killer.kill();
+        self.talk.abort();
+    }
 }
 
 async fn after_the_last_word(session: &Session) {

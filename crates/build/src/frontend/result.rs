@@ -1,6 +1,6 @@
 //! What a frontend returned, as targets of the build: roots, configs, platforms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::session::{Session, State};
 use crate::context::Loaded;
 use crate::epoch::NAME as EPOCH;
 use crate::image::BaseImage;
-use crate::plan::{CopyOp, Item, Node, NodeId, Op, Root, Scan, Source, StageResult, Step};
+use crate::plan::{CopyOp, Item, Node, NodeId, Op, Plan, Root, Scan, Source, StageResult, Step};
 use crate::{Error, How, Place, Request, SourceDateEpoch};
 
 /// Keys of what is to be known of a result (BuildKit's `exporter/containerimage/exptypes`).
@@ -49,88 +49,124 @@ struct Named {
     platform: Platform,
 }
 
+/// What a result is of: one file system, or one for each platform.
+enum Given {
+    One(pb::Ref),
+    Several(HashMap<String, pb::Ref>),
+}
+
+/// A target, and the name under which things are said of it.
+struct Found {
+    id: String,
+    target: StageResult,
+}
+
+type Metadata = HashMap<String, Vec<u8>>;
+
 impl Session {
     pub(super) async fn targets(&self, state: &mut State, returned: pb::Result) -> Result<Targets, Error> {
-        let (one, several) = match returned.result {
-            None => (Some(pb::Ref::default()), BTreeMap::new()),
-            Some(Refs::RefDeprecated(id)) => (Some(pb::Ref { id, def: None }), BTreeMap::new()),
-            Some(Refs::Ref(found)) => (Some(found), BTreeMap::new()),
-            Some(Refs::RefsDeprecated(found)) => {
-                (None, found.refs.into_iter().map(|(name, id)| (name, pb::Ref { id, def: None })).collect())
+        let pb::Result { result, metadata, attestations } = returned;
+        let mut found = self.found(state, given(result), &metadata).await?;
+        self.attest(state, &mut found, &attestations).await?;
+        let epoch = self.time(&metadata, &found)?;
+        let mut targets: Vec<_> = found.into_iter().map(|found| found.target).collect();
+        self.scan(state, &mut targets).await?;
+        mark(Arc::make_mut(&mut state.plan), &targets);
+        Ok(Targets { targets, epoch, annotations: annotations(&metadata) })
+    }
+
+    /// The file systems, each with its platform and config.
+    async fn found(&self, state: &mut State, given: Given, metadata: &Metadata) -> Result<Vec<Found>, Error> {
+        let mut found = Vec::new();
+        for (named, reference) in self.paired(given, self.platforms(metadata)?)? {
+            let source = self.reference(state, &reference).await?;
+            let (id, platform) = named.map_or_else(Default::default, |named| (named.id, Some(named.platform)));
+            let target = self.target(state, source, platform, said(metadata, CONFIG, &id))?;
+            // Without a name it has that of its platform.
+            let id = if id.is_empty() { target.platform.to_string() } else { id };
+            found.push(Found { id, target });
+        }
+        Ok(found)
+    }
+
+    /// The platforms, where they are named (BuildKit's `exptypes.ParsePlatforms`).
+    fn platforms(&self, metadata: &Metadata) -> Result<Option<Vec<Named>>, Error> {
+        let Some(bytes) = metadata.get(PLATFORMS) else { return Ok(None) };
+        let Platforms { platforms } = serde_json::from_slice(bytes)
+            .map_err(|e| self.wrong(&format!("returns {PLATFORMS} that cannot be read: {e}")))?;
+        let is_empty =
+            |named: &Named| [&named.id, &named.platform.os, &named.platform.architecture].map(String::is_empty);
+        if platforms.is_empty() {
+            return Err(self.wrong(&format!("returns {PLATFORMS} and names none")));
+        }
+        if platforms.iter().any(|named| is_empty(named).contains(&true)) {
+            return Err(self.wrong(&format!("returns {PLATFORMS} with an empty id, os or architecture")));
+        }
+        Ok(Some(platforms))
+    }
+
+    fn paired(&self, given: Given, named: Option<Vec<Named>>) -> Result<Vec<(Option<Named>, pb::Ref)>, Error> {
+        let mut refs = match (given, named.as_deref()) {
+            (Given::One(one), None) => return Ok(vec![(None, one)]),
+            (Given::One(one), Some([only])) => HashMap::from([(only.id.clone(), one)]),
+            (Given::One(_), Some(_)) => return Err(self.wrong("returns one result and names several platforms for it")),
+            (Given::Several(_), None) => {
+                return Err(self.wrong("returns several results and does not say for which platforms"));
             }
-            Some(Refs::Refs(found)) => (None, found.refs.into_iter().collect()),
+            (Given::Several(refs), Some(_)) => refs,
         };
-        let metadata = &returned.metadata;
-        let platforms: Vec<Named> = match metadata.get(PLATFORMS) {
-            Some(bytes) => {
-                let parsed: Platforms = serde_json::from_slice(bytes)
-                    .map_err(|e| self.wrong(&format!("returns {PLATFORMS} that cannot be read: {e}")))?;
-                parsed.platforms
-            }
-            None => Vec::new(),
+        let pair = |named: Named| match refs.remove(&named.id) {
+            Some(found) => Ok((Some(named), found)),
+            None => Err(self.wrong(&format!("returns nothing for {}, which it names", named.id))),
         };
-        let mut targets = Vec::new();
-        if let Some(one) = one {
-            let source = self.reference(state, &one).await?;
-            let id = platforms.first().map(|named| named.id.as_str()).unwrap_or_default();
-            let config = metadata.get(&format!("{CONFIG}/{id}")).or_else(|| metadata.get(CONFIG));
-            let platform = platforms.first().map(|named| named.platform.clone());
-            targets.push(self.target(state, source, platform, config)?);
-        } else if platforms.is_empty() {
-            return Err(self.wrong("returns several results and does not say for which platforms"));
+        named.into_iter().flatten().map(pair).collect()
+    }
+
+    /// Adds what the frontend attests of targets.
+    async fn attest(
+        &self,
+        state: &mut State,
+        found: &mut [Found],
+        given: &HashMap<String, pb::Attestations>,
+    ) -> Result<(), Error> {
+        for (id, given) in given {
+            let Some(found) = found.iter_mut().find(|found| found.id == *id) else {
+                return Err(self.wrong(&format!("attests something of {id}, which it does not return")));
+            };
+            found.target.attested = self.attested(state, &given.attestation).await?;
         }
-        if targets.is_empty() {
-            for named in platforms {
-                let Some(found) = several.get(&named.id) else {
-                    return Err(self.wrong(&format!("returns nothing for {}, which it names", named.id)));
-                };
-                let source = self.reference(state, found).await?;
-                let config = metadata.get(&format!("{CONFIG}/{}", named.id));
-                targets.push(self.target(state, source, Some(named.platform), config)?);
+        Ok(())
+    }
+
+    /// Adds the steps that list what is in targets, if that is asked for.
+    async fn scan(&self, state: &mut State, targets: &mut [StageResult]) -> Result<(), Error> {
+        let Some(wanted) = &self.around.request.sbom else { return Ok(()) };
+        let generator = self.image(&wanted.generator.to_string(), &Platform::host(), "").await?;
+        for target in targets {
+            let (generator, result) = (generator.clone(), target.root.clone());
+            let scan = Scan { generator, result, extras: BTreeMap::new(), platform: target.platform.clone() };
+            target.scan = Some(scan.plan(Arc::make_mut(&mut state.plan), &self.around.request, wanted)?);
+        }
+        Ok(())
+    }
+
+    /// The build's time: what the frontend says it is, else what the request says. A build has one, so of several it is the latest.
+    fn time(&self, metadata: &Metadata, found: &[Found]) -> Result<Option<SourceDateEpoch>, Error> {
+        let mut latest: Option<SourceDateEpoch> = None;
+        for found in found {
+            let told = said(metadata, SOURCE_EPOCH, &found.id).map(|bytes| text(bytes)).filter(|told| !told.is_empty());
+            let Some(told) = told else { continue };
+            let time: SourceDateEpoch =
+                told.parse().map_err(|reason| self.wrong(&format!("returns a {SOURCE_EPOCH}: {reason}")))?;
+            latest = latest.filter(|known| known.0 > time.0).or(Some(time));
+        }
+        let time = latest.map_or_else(|| epoch(&self.around.request), |time| Ok(Some(time)))?;
+        match self.around.request.build_arg(EPOCH).filter(|text| time.is_none() && !text.is_empty()) {
+            None => Ok(time),
+            Some(text) => {
+                Err(Error::Request(format!("invalid {EPOCH}: {text}: the frontend {} has no time for it", self.name())))
             }
         }
-        for (id, given) in &returned.attestations {
-            let one = targets.len() == 1;
-            let named = targets.iter_mut().find(|target| one || target.platform.to_string() == *id);
-            let target =
-                named.ok_or_else(|| self.wrong(&format!("attests something of {id}, which it does not return")))?;
-            target.attested = self.attested(state, &given.attestation).await?;
-        }
-        if let Some(wanted) = &self.around.request.sbom {
-            let name = wanted.generator.to_string();
-            let generator = self.image(&name, &Platform::host(), "").await?;
-            for target in &mut targets {
-                let (generator, result) = (generator.clone(), target.root.clone());
-                let scan = Scan { generator, result, extras: BTreeMap::new(), platform: target.platform.clone() };
-                target.scan = Some(scan.plan(&mut state.plan, &self.around.request, wanted)?);
-            }
-        }
-        for node in &mut state.plan.nodes {
-            node.platforms.clear();
-        }
-        for target in &targets {
-            let scan = target.scan.map(|scan| state.plan.below(&Root::Node(scan))).unwrap_or_default();
-            for n in state.plan.below(&target.root).into_iter().chain(scan) {
-                state.plan.nodes[n].platforms.insert(target.platform.clone());
-            }
-        }
-        let said = metadata.get(SOURCE_EPOCH).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        let given = self.around.request.build_arg(EPOCH).filter(|text| !text.is_empty());
-        let epoch = match (said.as_deref().and_then(|text| text.parse().ok()), given, epoch(&self.around.request)?) {
-            (Some(epoch), ..) | (None, _, Some(epoch)) => Some(epoch),
-            (None, Some(text), None) => {
-                return Err(Error::Request(format!(
-                    "invalid {EPOCH}: {text}: the frontend {} has no time for it",
-                    self.name()
-                )));
-            }
-            (None, None, None) => None,
-        };
-        let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
-        let noted = metadata.iter().filter(|(key, _)| key.starts_with("annotation") && key.contains('.'));
-        let mut annotations: Vec<_> = noted.map(|(key, value)| (key.clone(), text(value))).collect();
-        annotations.sort();
-        Ok(Targets { targets, epoch, annotations })
     }
 
     fn target(
@@ -149,7 +185,7 @@ impl Session {
         let platform = platform.or_else(asked).unwrap_or_else(|| config.platform());
         let root = match source {
             Source::Root(root) => root,
-            Source::Context(n) => Root::Node(state.plan.intern(files(n, &platform))),
+            Source::Context(n) => Root::Node(state.intern(files(n, &platform))),
         };
         let (base, nodes) = chain(state, &root);
         let names = |id: &NodeId| state.plan.nodes[id.0].name.clone();
@@ -165,14 +201,57 @@ impl Session {
     }
 }
 
+fn given(returned: Option<Refs>) -> Given {
+    let old = |id: String| pb::Ref { id, def: None };
+    match returned {
+        None => Given::One(pb::Ref::default()),
+        Some(Refs::RefDeprecated(id)) => Given::One(old(id)),
+        Some(Refs::Ref(found)) => Given::One(found),
+        Some(Refs::RefsDeprecated(found)) => {
+            Given::Several(found.refs.into_iter().map(|(name, id)| (name, old(id))).collect())
+        }
+        Some(Refs::Refs(found)) => Given::Several(found.refs),
+    }
+}
+
+/// What is said of a target: of it by name, else of all (BuildKit's `exptypes.ParseKey`).
+fn said<'m>(metadata: &'m Metadata, key: &str, id: &str) -> Option<&'m Vec<u8>> {
+    metadata.get(&format!("{key}/{id}")).or_else(|| metadata.get(key))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Notes for the outputs' manifests and indexes, as an output's options have them.
+fn annotations(metadata: &Metadata) -> Vec<(String, String)> {
+    let noted = metadata.iter().filter(|(key, _)| key.starts_with("annotation") && key.contains('.'));
+    let mut annotations: Vec<_> = noted.map(|(key, value)| (key.clone(), text(value))).collect();
+    annotations.sort();
+    annotations
+}
+
+/// Tells nodes the platforms that they are for, which is known only now.
+fn mark(plan: &mut Plan, targets: &[StageResult]) {
+    for node in &mut plan.nodes {
+        node.platforms.clear();
+    }
+    for target in targets {
+        let scan = target.scan.map(|scan| plan.below(&Root::Node(scan))).unwrap_or_default();
+        for n in plan.below(&target.root).into_iter().chain(scan) {
+            plan.nodes[n].platforms.insert(target.platform.clone());
+        }
+    }
+}
+
 /// The answer to a question that is no build.
 pub(super) fn called(returned: &pb::Result) -> Option<Called> {
-    let text = |name: &str| Some(String::from_utf8_lossy(returned.metadata.get(name)?).into_owned());
-    let (told, json) = (text("result.txt"), text("result.json"));
+    let answer = |name: &str| returned.metadata.get(name).map(|bytes| text(bytes));
+    let (told, json) = (answer("result.txt"), answer("result.json"));
     if told.is_none() && json.is_none() {
         return None;
     }
-    let status = text("result.statuscode").and_then(|code| code.trim().parse().ok()).unwrap_or(0);
+    let status = answer("result.statuscode").and_then(|code| code.trim().parse().ok()).unwrap_or(0);
     Some(Called { text: told.unwrap_or_default(), json: json.unwrap_or_default(), status })
 }
 

@@ -6,16 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use archipel_gateway::{Bridge, pb, status};
 use archipel_oci::Platform;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::options::{INPUTS, Options};
-use super::{Frontend, caps, local, result, stat};
+use super::{Frontend, caps, legible, local, result, stat};
 use crate::around::{Around, Made};
 use crate::context::Tree;
 use crate::engine::warn;
 use crate::exec::{Opened, blocking};
-use crate::plan::{NodeId, Plan, Planned, Root, Source};
+use crate::plan::{Node, NodeId, Plan, Planned, Root, Source};
 use crate::{Engine, Error};
+
+/// As many frontends as may run in one build. Each has a process, and a thread that waits for it.
+const MAX_CONVERSATIONS: usize = 32;
 
 /// The largest file that is given to a frontend. It is one message.
 const MAX_FILE: u64 = 16 << 20;
@@ -27,6 +30,10 @@ pub(super) struct Session {
     name: String,
     /// Shared with the frontends that this one asks for.
     pub(super) state: Arc<tokio::sync::Mutex<State>>,
+    /// Whose steps run now.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// The conversations that are under way.
+    pub(super) conversations: Arc<Semaphore>,
     inputs: HashMap<String, pb::Definition>,
     pub(super) depth: usize,
     outcome: Mutex<Option<Result<pb::Result, Error>>>,
@@ -38,9 +45,9 @@ pub(super) struct Session {
 /// What was said so far.
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) plan: Plan,
+    pub(super) plan: Arc<Plan>,
     pub(super) contexts: Vec<Tree>,
-    /// What operations' outputs are, by the operations' digests.
+    /// What operations' outputs are, by the operations and what they were given.
     pub(super) outputs: HashMap<String, Vec<Source>>,
     /// Folders that were asked for, by name and patterns.
     pub(super) locals: HashMap<local::Key, usize>,
@@ -56,6 +63,11 @@ pub(super) struct Ref {
 }
 
 impl State {
+    /// Adds a node to the plan, or finds the one that does the same.
+    pub(super) fn intern(&mut self, node: Node) -> NodeId {
+        Arc::make_mut(&mut self.plan).intern(node)
+    }
+
     /// Gives a name to something.
     pub(super) fn name(&mut self, known: Ref) -> String {
         let id = format!("ref{}", self.refs.len());
@@ -84,6 +96,8 @@ impl Session {
             options,
             name: frontend.image.familiar(),
             state: Arc::default(),
+            turn: Arc::default(),
+            conversations: Arc::new(Semaphore::new(MAX_CONVERSATIONS)),
             inputs: HashMap::new(),
             depth: 0,
             outcome: Mutex::default(),
@@ -103,6 +117,8 @@ impl Session {
             options: Options { values, folders, layouts, needs },
             name: frontend.image.familiar(),
             state: self.state.clone(),
+            turn: self.turn.clone(),
+            conversations: self.conversations.clone(),
             inputs: request.frontend_inputs.clone(),
             depth: self.depth + 1,
             outcome: Mutex::default(),
@@ -169,28 +185,59 @@ impl Session {
 
     /// Runs what a source needs, and opens it to read.
     pub(super) async fn open(&self, state: &mut State, source: &Source) -> Result<Opened, Error> {
-        let wanted = match source {
-            Source::Root(root) => state.plan.below(root),
-            Source::Context(_) => BTreeSet::new(),
-        };
         let (plan, contexts) = (state.plan.clone(), state.contexts.clone());
-        let epoch = result::epoch(&self.around.request)?;
-        let executor = self.around.executor(&self.engine, plan, contexts, epoch, &wanted, &state.made);
+        let (made, opened) = self.evaluated(plan, contexts, &state.made, source).await;
+        state.made.extend(made);
+        opened
+    }
+
+    /// The same while others go on adding to what was said: steps may run for long.
+    async fn open_aside(&self, source: &Source) -> Result<Opened, Error> {
+        let (plan, contexts, mut known) = {
+            let state = self.state.lock().await;
+            (state.plan.clone(), state.contexts.clone(), state.made.clone())
+        };
+        // One after the other, so that no step runs twice; what is there already waits for nobody.
+        let _turn = match due(&plan, &known, source).is_empty() {
+            true => None,
+            false => Some(self.turn.lock().await),
+        };
+        if _turn.is_some() {
+            known = self.state.lock().await.made.clone();
+        }
+        let (made, opened) = self.evaluated(plan, contexts, &known, source).await;
+        self.state.lock().await.made.extend(made);
+        opened
+    }
+
+    /// What was made for a source, and it, open.
+    async fn evaluated(
+        &self,
+        plan: Arc<Plan>,
+        contexts: Vec<Tree>,
+        known: &Made,
+        source: &Source,
+    ) -> (Made, Result<Opened, Error>) {
+        let wanted = due(&plan, known, source);
+        let epoch = match result::epoch(&self.around.request) {
+            Ok(epoch) => epoch,
+            Err(e) => return (Made::new(), Err(e)),
+        };
+        let executor = self.around.executor(&self.engine, plan, contexts, epoch, &wanted, known);
         let ran = executor.run_all(&wanted).await;
         // What was made is made, whatever came of the rest.
-        for n in wanted {
-            if let Some(output) = executor.outputs[n].get() {
-                state.made.insert(NodeId(n), (executor.steps[n], output.clone()));
-            }
-        }
-        ran?;
-        executor.open(source).await
+        let output = |n: usize| Some((NodeId(n), (executor.steps[n], executor.outputs[n].get()?.clone())));
+        let made = wanted.into_iter().filter_map(output).collect();
+        let opened = match ran {
+            Ok(()) => executor.open(source).await,
+            Err(e) => Err(e),
+        };
+        (made, opened)
     }
 
     async fn opened(&self, id: &str) -> Result<Opened, Error> {
-        let mut state = self.state.lock().await;
-        let source = self.source(&state, id)?;
-        self.open(&mut state, &source).await
+        let source = self.source(&*self.state.lock().await, id)?;
+        self.open_aside(&source).await
     }
 
     async fn solved(&self, request: &pb::SolveRequest) -> Result<pb::SolveResponse, Error> {
@@ -198,13 +245,13 @@ impl Session {
             let result = self.nested(request).await?;
             return Ok(pb::SolveResponse { r#ref: String::new(), result: Some(result) });
         }
-        let mut state = self.state.lock().await;
         let definition = request.definition.clone().unwrap_or_default();
         let empty = definition.def.is_empty();
-        let source = self.translate(&mut state, &definition).await?;
+        let source = self.translate(&mut *self.state.lock().await, &definition).await?;
         if request.evaluate {
-            self.open(&mut state, &source).await?;
+            self.open_aside(&source).await?;
         }
+        let mut state = self.state.lock().await;
         Ok(name(&mut state, (!empty).then_some(Ref { source, definition }), request))
     }
 
@@ -226,9 +273,19 @@ impl Session {
         let known = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         let error = match known {
             Some((message, error)) if returned.message.contains(&message) => error,
-            _ => Error::Frontend(format!("{}: {}", self.name, returned.message)),
+            _ => Error::Frontend(format!("{}: {}", self.name, legible(&returned.message))),
         };
-        result::placed(error, &self.around.loaded, returned)
+        // Its words are to be shown; where they were ours they are known.
+        let legible = pb::Status { message: legible(&returned.message), ..returned.clone() };
+        result::placed(error, &self.around.loaded, &legible)
+    }
+}
+
+/// What of a source's needs has not run.
+fn due(plan: &Plan, made: &Made, source: &Source) -> BTreeSet<usize> {
+    match source {
+        Source::Root(root) => plan.below(root).into_iter().filter(|n| !made.contains_key(&NodeId(*n))).collect(),
+        Source::Context(_) => BTreeSet::new(),
     }
 }
 
@@ -348,7 +405,7 @@ impl Bridge for Session {
         for detail in &request.detail {
             text.push_str(&format!("\n  {}", String::from_utf8_lossy(detail)));
         }
-        warn(&self.around.sink, text);
+        warn(&self.around.sink, legible(&text));
         Ok(pb::Empty {})
     }
 }

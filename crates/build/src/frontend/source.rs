@@ -110,10 +110,25 @@ impl Session {
     ) -> Root {
         let nothing = Source::Root(Root::Scratch);
         let copy = CopyOp { chown, chmod, checksum: checksum.cloned(), ..CopyOp::of(nothing, item) };
-        Root::Node(state.plan.intern(assembled(made, Root::Scratch, Op::Copy(Box::new(copy)))))
+        Root::Node(state.intern(assembled(made, Root::Scratch, Op::Copy(Box::new(copy)))))
     }
 
-    /// An image by name. The first time is told.
+    /// The image of a frontend's program. A named context may stand for it as for any other image.
+    pub(super) async fn program(&self, image: &Reference) -> Result<Arc<BaseImage>, Error> {
+        let platform = Platform::host();
+        let context = self.options.context_named(&image.to_string());
+        match context.map(|value| value.split_once("://").unwrap_or((value, ""))) {
+            None => self.engine.base_image(image, &platform, self.around.request.pull).await,
+            Some(("docker-image", name)) => self.image(name, &platform, "").await,
+            Some(("oci-layout", layout)) => self.layout(layout.split('@').next().unwrap_or(layout), &platform).await,
+            Some(_) => Err(Error::Request(format!(
+                "the named context {} stands for the image of a frontend, and is none",
+                image.familiar()
+            ))),
+        }
+    }
+
+    /// An image by name.
     pub(super) async fn image(&self, name: &str, platform: &Platform, mode: &str) -> Result<Arc<BaseImage>, Error> {
         let reference: Reference =
             name.parse().map_err(|e| Error::Request(format!("{name} is no name of an image: {e}")))?;
@@ -251,7 +266,7 @@ fn git(rest: &str, op: &pb::SourceOp) -> Result<GitSource, Error> {
 
 /// Whether an address leads away from this machine's files and to no helper program of git's: a frontend is somebody else's program,
 /// and must not have git read or run what the person has here.
-fn is_remote(remote: &str) -> bool {
+pub(super) fn is_remote(remote: &str) -> bool {
     let by_scheme = ["https://", "http://", "ssh://", "git://"].iter().any(|scheme| remote.starts_with(scheme));
     let host = |text: &str| text.starts_with(|c: char| c.is_ascii_alphanumeric()) && !text.contains(['/', ':']);
     by_scheme

@@ -149,7 +149,8 @@ async fn changes_are_one_node_up_to_where_a_result_is_wanted() {
     let first = "nothing > mkdir /a, mkdir /a/b";
     let expected = [
         first.to_owned(),
-        format!("{first} > mkdir /a/c, rm /a/b"),
+        // What is copied from is a result too, as in BuildKit.
+        format!("{first} > mkdir /a/c > rm /a/b"),
         "nothing > mkdir /a, mkdir /d".into(),
         format!("nothing > mkdir /a, mkdir /d > copy /c of ({first} > mkdir /a/c)"),
     ];
@@ -162,6 +163,46 @@ async fn changes_are_one_node_up_to_where_a_result_is_wanted() {
     world.state.outputs.clear();
     world.told(&ops, 3).await.unwrap();
     assert_eq!(world.state.plan.nodes.len(), nodes);
+}
+
+#[tokio::test]
+async fn what_refers_to_what_refers_to_what() {
+    let mut world = World::new(&[]).await;
+    // Each copies from the one before: no depth of them may be a depth of calls.
+    let copy = |n: i64| {
+        let copy =
+            pb::FileActionCopy { src: "/".into(), dest: "/".into(), mode: -1, timestamp: -1, ..Default::default() };
+        pb::FileAction { secondary_input: n - 1, ..action(Action::Copy(copy), -1, -1) }
+    };
+    let mut actions: Vec<_> = (0..20_000).map(copy).collect();
+    actions.last_mut().unwrap().output = 0;
+    let ops = files(actions);
+    let source = world.session.translate(&mut world.state, &ops.definition(0)).await.unwrap();
+    assert!(matches!(source, Source::Root(Root::Node(id)) if id.0 == 19_999));
+    // A merge of merges has twice as many layers each time.
+    let mut ops = files(vec![mkdir("/a", -1, 0)]);
+    for n in 0..40 {
+        let inputs = vec![pb::MergeInput { input: 0 }, pb::MergeInput { input: 1 }];
+        ops.add(&[n, n], Kind::Merge(pb::MergeOp { inputs }));
+    }
+    assert!(world.fails(&ops).await.contains("more than 500 layers"));
+}
+
+#[tokio::test]
+async fn what_the_cache_may_not_answer_for_is_another_operation() {
+    let mut world = World::new(&[]).await;
+    let ops = files(vec![mkdir("/a", -1, 0)]);
+    let mut anew = ops.definition(0);
+    anew.metadata.insert(ops.0[0].0.clone(), pb::OpMetadata { ignore_cache: true, ..Default::default() });
+    for (definition, nodes) in [(ops.definition(0), 1), (anew.clone(), 2), (anew, 2)] {
+        world.session.translate(&mut world.state, &definition).await.unwrap();
+        assert_eq!(world.state.plan.nodes.len(), nodes);
+    }
+}
+
+#[test]
+fn nothing_that_a_frontend_says_moves_the_cursor() {
+    assert_eq!(legible("a\u{1b}]0;x\u{7}\nb\r"), "a\u{fffd}]0;x\u{fffd}\nb\u{fffd}");
 }
 
 #[tokio::test]
@@ -240,12 +281,12 @@ async fn the_layers_of_images_are_the_same_under_other_names() {
     let (vertex, platform) = (&graph.vertices[0], Platform::host());
     let made = graph::Made { vertex, name: "diff".into(), platform, span: 0..0 };
     let (lower, upper) = (image("lower", &["1", "2"]), image("upper", &["1", "2", "3", "4"]));
-    let root = layers::diff(&mut world.state, &made, &lower, &upper);
+    let root = layers::diff(&mut world.state, &made, &lower, &upper).unwrap();
     let words = "nothing > layer 2 of example.com/upper:latest > layer 3 of example.com/upper:latest";
     assert_eq!(root_in(&world.state.plan, &root), words);
     // The second layer is another, though the files in it are the same.
     let moved = image("moved", &["2", "2", "3"]);
-    let root = layers::diff(&mut world.state, &made, &lower, &moved);
+    let root = layers::diff(&mut world.state, &made, &lower, &moved).unwrap();
     assert!(root_in(&world.state.plan, &root).ends_with("beyond example.com/lower:latest"));
 }
 
@@ -326,5 +367,93 @@ async fn errors_have_places_in_our_text_and_in_no_other() {
         };
         assert_eq!(found, expected, "{error}");
         assert!(error.to_string().contains("the source what:// is not supported"), "{error}");
+    }
+}
+
+impl World {
+    /// What a result of nothing at all is: labels of the configs, and the time.
+    async fn targets(&mut self, result: pb::Result) -> Result<(Vec<String>, Option<i64>), Error> {
+        let found = self.session.targets(&mut self.state, result).await?;
+        let label = |target: &crate::plan::StageResult| target.config.config.labels.values().cloned().collect();
+        Ok((found.targets.iter().map(label).collect(), found.epoch.map(|epoch| epoch.0)))
+    }
+}
+
+/// Results of nothing, by their ids; one alone where there are none.
+fn returned(ids: &[&str], metadata: &[(&str, &str)]) -> pb::Result {
+    let refs = ids.iter().map(|id| ((*id).to_owned(), pb::Ref::default())).collect();
+    let result = match ids {
+        [] => pb::result::Result::Ref(pb::Ref::default()),
+        _ => pb::result::Result::Refs(pb::RefMap { refs }),
+    };
+    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
+    pb::Result { result: Some(result), metadata, ..Default::default() }
+}
+
+/// `refs.platforms`, of ids, operating systems and architectures.
+fn platforms(named: &[(&str, &str, &str)]) -> String {
+    let named = named.iter().map(|(id, os, architecture)| {
+        format!(r#"{{"ID":"{id}","Platform":{{"os":"{os}","architecture":"{architecture}"}}}}"#)
+    });
+    format!(r#"{{"Platforms":[{}]}}"#, named.collect::<Vec<_>>().join(","))
+}
+
+fn labelled(value: &str) -> String {
+    format!(r#"{{"os":"linux","architecture":"amd64","config":{{"Labels":{{"l":"{value}"}}}}}}"#)
+}
+
+#[tokio::test]
+async fn what_is_said_of_results_is_found_by_their_ids() {
+    let mut world = World::new(&[]).await;
+    let (all, one) = (labelled("all"), labelled("one"));
+    let (a, both) = (("a", "linux", "amd64"), [("a", "linux", "amd64"), ("b", "linux", "arm64")]);
+    let (single, both) = (platforms(&[a]), platforms(&both));
+    let metadata = [
+        ("containerimage.config", &all[..]),
+        ("containerimage.config/a", &one),
+        ("source.date.epoch", "1"),
+        ("source.date.epoch/a", "2"),
+        ("refs.platforms", &single),
+    ];
+    assert_eq!(world.targets(returned(&[], &metadata)).await.unwrap(), (vec!["one".into()], Some(2)));
+    assert_eq!(world.targets(returned(&["a"], &metadata)).await.unwrap(), (vec!["one".into()], Some(2)));
+    assert_eq!(world.targets(returned(&[], &metadata[..4])).await.unwrap(), (vec!["all".into()], Some(1)));
+    let several = [&metadata[..4], &[("refs.platforms", &both[..])]].concat();
+    let expected = (vec!["one".into(), "all".into()], Some(2));
+    assert_eq!(world.targets(returned(&["a", "b"], &several)).await.unwrap(), expected);
+    // What is attested, too: the platform's name is an id only where there is no other.
+    for (named, id, expected) in
+        [(true, "a", true), (true, "linux/amd64", false), (false, "linux/amd64", true), (false, "a", false)]
+    {
+        let metadata = if named { &metadata[..] } else { &metadata[..1] };
+        let attestations = [(id.to_owned(), pb::Attestations::default())].into();
+        let result = pb::Result { attestations, ..returned(&[], metadata) };
+        assert_eq!(world.targets(result).await.is_ok(), expected, "{named} {id}");
+    }
+}
+
+#[tokio::test]
+async fn results_that_cannot_be() {
+    let mut world = World::new(&[]).await;
+    let a = ("a", "linux", "amd64");
+    for (ids, named, reason) in [
+        (&[][..], &[][..], "names none"),
+        (&[], &[("", "linux", "amd64")], "an empty id, os or architecture"),
+        (&[], &[("a", "", "amd64")], "an empty id, os or architecture"),
+        (&["a", "b"], &[a, ("b", "linux", "")], "an empty id, os or architecture"),
+        (&["b"], &[a], "returns nothing for a"),
+        (&[], &[a, ("b", "linux", "arm64")], "one result and names several"),
+    ] {
+        let named = platforms(named);
+        let told = world.targets(returned(ids, &[("refs.platforms", &named)])).await.unwrap_err().to_string();
+        assert!(told.contains(reason), "{told}");
+    }
+    for (ids, metadata, reason) in [
+        (&["a"][..], ("other", ""), "does not say for which platforms"),
+        (&[], ("refs.platforms", ""), "cannot be read"),
+        (&[], ("source.date.epoch", "soon"), "returns a source.date.epoch: invalid"),
+    ] {
+        let told = world.targets(returned(ids, &[metadata])).await.unwrap_err().to_string();
+        assert!(told.contains(reason), "{told}");
     }
 }

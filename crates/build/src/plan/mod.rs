@@ -4,7 +4,8 @@
 //! for all targets up to the first instruction that asks which target it is for, and a COPY on two equal bases is one COPY.
 //! Nodes refer only to earlier ones, so the order of the list is an order to run them in.
 //!
-//! The plan is made from texts and image configs alone. What files contain is looked at when a node runs: see `exec`.
+//! A Dockerfile's plan is made from texts and image configs alone: what files contain is looked at when a node runs (see `exec`).
+//! A frontend may ask for files before it has said all. What that needs of its plan is then run first, and never again.
 
 pub(crate) mod instruction;
 mod metadata;
@@ -17,7 +18,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use archipel_oci::{History, ImageConfig, Platform};
+use archipel_oci::{Digest, History, ImageConfig, Platform};
 
 use crate::around::Made;
 use crate::attestation::Attestation;
@@ -125,7 +126,7 @@ pub(crate) struct StageResult {
 /// What a Dockerfile comes to.
 #[derive(Debug)]
 pub(crate) struct Planned {
-    pub(crate) plan: Plan,
+    pub(crate) plan: Arc<Plan>,
     /// The build's own context first, then named ones.
     pub(crate) contexts: Vec<Tree>,
     /// One for each platform, in their order.
@@ -142,13 +143,15 @@ pub(crate) struct Planned {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) nodes: Vec<Node>,
-    interned: HashMap<String, NodeId>,
+    /// By the digest of what they are and do.
+    interned: HashMap<Digest, NodeId>,
 }
 
 impl Plan {
     /// Adds a node, or finds the one that does the same.
     pub(crate) fn intern(&mut self, node: Node) -> NodeId {
         let identity = format!("{:?} {} {}", node.root, node.no_cache, op::identity(&node.op));
+        let identity = Digest::of(identity.as_bytes());
         if let Some(id) = self.interned.get(&identity) {
             self.nodes[id.0].platforms.extend(node.platforms);
             return *id;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use archipel_dockerfile::{Chmod, GitSource, SshMount};
-use archipel_oci::Platform;
+use archipel_oci::{Digest, Platform};
 
 use super::{NodeId, Root, Source};
 use crate::device::Device;
@@ -194,10 +194,40 @@ pub(crate) struct FileOp {
 #[derive(Clone, Debug)]
 pub(crate) enum FileAction {
     Copy(Box<CopyFiles>),
-    MakeFile { path: String, mode: u32, content: Vec<u8>, owner: Owner, time: Option<i64> },
+    MakeFile { path: String, mode: u32, content: Content, owner: Owner, time: Option<i64> },
     MakeDir { path: String, mode: u32, parents: bool, owner: Owner, time: Option<i64> },
     Symlink { target: String, path: String, owner: Owner, time: Option<i64> },
     Remove { path: String, may_be_absent: bool, wildcard: bool },
+}
+
+/// The bytes of a file, which are shared and told by their digest.
+#[derive(Clone)]
+pub(crate) struct Content(Arc<[u8]>);
+
+impl Content {
+    pub(crate) fn digest(&self) -> Digest {
+        Digest::of(&self.0)
+    }
+}
+
+impl From<&[u8]> for Content {
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl std::ops::Deref for Content {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.digest())
+    }
 }
 
 /// LLB's `FileActionCopy`.

@@ -157,7 +157,7 @@ impl<'a> Planner<'a> {
             _ => None,
         };
         let (made, annotations) = (Made::default(), Vec::new());
-        Ok(Planned { plan: self.plan, contexts: self.contexts, targets, epoch, made, annotations })
+        Ok(Planned { plan: Arc::new(self.plan), contexts: self.contexts, targets, epoch, made, annotations })
     }
 
     /// Tells what the rules find in stages. They are the same for every platform.

@@ -7,6 +7,8 @@
 
 mod change;
 
+pub(crate) use change::remove_all;
+
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -392,7 +394,7 @@ impl Destination {
         match unlinkat(&*dir, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(dir),
             Err(Errno::ISDIR) if self.replace => {
-                change::remove_all(&dir, name)?;
+                remove_all(&dir, name)?;
                 Ok(dir)
             }
             Err(e) => Err(e), // EISDIR: a file does not replace a directory

@@ -12,14 +12,14 @@ use super::walk::Entry;
 use super::{Match, View, xattr};
 use crate::Error;
 
-/// The digest of everything that the matches stand for.
-pub(crate) fn digest(view: &View, matches: &[Match]) -> Result<Digest, Error> {
+/// The digest of everything that the matches stand for; `named` says that their own names are a part of it.
+pub(crate) fn digest(view: &View, matches: &[Match], named: bool) -> Result<Digest, Error> {
     let mut hasher = Hasher::default();
     let mut buffer = vec![0; 256 * 1024];
     for found in matches {
         field(&mut hasher, b"match");
         // A directory stands for its contents, whatever its own name.
-        field(&mut hasher, if found.is_dir() { b"" } else { found.name.as_bytes() });
+        field(&mut hasher, if found.is_dir() && !named { b"" } else { found.name.as_bytes() });
         found.visit(view, &mut |entry| {
             add(&mut hasher, entry, view.keeps_owners, &mut buffer)
                 .map_err(|e| Error::Io { what: found.path().join(entry.path).display().to_string(), source: e })
@@ -78,4 +78,24 @@ fn attributes(hasher: &mut Hasher, file: impl AsFd, trusted: bool) -> std::io::R
 fn field(hasher: &mut Hasher, bytes: &[u8]) {
     hasher.update(&(bytes.len() as u64).to_le_bytes());
     hasher.update(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::{Selection, select};
+
+    #[test]
+    fn a_directorys_own_name_counts_where_it_is_copied_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a", "b"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            std::fs::write(dir.path().join(name).join("f"), "same").unwrap();
+        }
+        let view = View::open(dir.path(), None, false).unwrap();
+        let of =
+            |name: &str, named| digest(&view, &select(&view, name, &Selection::default()).unwrap(), named).unwrap();
+        assert_eq!(of("a", false), of("b", false));
+        assert_ne!(of("a", true), of("b", true));
+    }
 }

@@ -9,7 +9,8 @@ mod view;
 mod walk;
 pub(crate) mod xattr;
 
-pub(crate) use destination::{Destination, Ownership, mtime};
+pub(crate) use destination::{Destination, Ownership, mtime, remove_all};
 pub(crate) use digest::digest;
 pub(crate) use select::{Match, Selection, names_nothing, select};
 pub(crate) use view::View;
+pub(crate) use walk::names;

@@ -26,6 +26,8 @@ pub(crate) struct Selection {
     pub(crate) literal: bool,
     /// A link is meant itself, and not where it leads (frontends).
     pub(crate) no_follow: bool,
+    /// What a directory is called matters, for it is copied itself and not only what is in it (frontends).
+    pub(crate) named: bool,
 }
 
 /// One thing that a source stands for.

@@ -125,7 +125,7 @@ impl<E: From<(PathBuf, Errno)>> Walker<'_, E> {
 }
 
 /// The names in a directory, in byte order.
-pub(super) fn names(dir: impl AsFd) -> Result<Vec<OsString>, Errno> {
+pub(crate) fn names(dir: impl AsFd) -> Result<Vec<OsString>, Errno> {
     let mut names = Vec::new();
     for entry in Dir::read_from(dir)? {
         let name = entry?.file_name().to_bytes().to_vec();

@@ -118,3 +118,9 @@ pub(crate) fn platform(name: &str) -> pb::Platform {
     let mut next = || parts.next().unwrap_or_default();
     pb::Platform { os: next(), architecture: next(), variant: next(), ..Default::default() }
 }
+
+/// The name of a platform.
+pub(crate) fn name(platform: &pb::Platform) -> String {
+    let parts = [&platform.os, &platform.architecture, &platform.variant].map(String::as_str);
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
+}

@@ -20,6 +20,17 @@ pub(crate) struct Image<'a> {
     /// What is left out of the context, and what alone is taken of it.
     ignored: Vec<String>,
     wanted: Vec<String>,
+    attestations: Vec<pb::Attestation>,
+    notes: Vec<(String, Vec<u8>)>,
+}
+
+/// What a text comes to.
+pub(crate) struct Finished {
+    pub(crate) files: pb::Ref,
+    pub(crate) config: Vec<u8>,
+    pub(crate) attestations: Vec<pb::Attestation>,
+    /// Annotations of the image, as metadata.
+    pub(crate) notes: Vec<(String, Vec<u8>)>,
 }
 
 impl<'a> Image<'a> {
@@ -30,13 +41,15 @@ impl<'a> Image<'a> {
         let text = pb::SourceInfo { filename: "build".into(), data: text.into(), ..Default::default() };
         let definition = Definition::new(text, anew);
         let (results, ignored, wanted) = (Vec::new(), Vec::new(), Vec::new());
-        Self { frontend, platform, definition, results, now: None, config, ignored, wanted }
+        let (attestations, notes) = (Vec::new(), Vec::new());
+        Self { frontend, platform, definition, results, now: None, config, ignored, wanted, attestations, notes }
     }
 
-    /// What the builder calls the files, and the config.
-    pub(crate) async fn finish(self) -> Result<(pb::Ref, Vec<u8>)> {
-        let id = self.solved().await?;
-        Ok((pb::Ref { id, def: None }, self.config.to_string().into_bytes()))
+    /// What the builder calls the files, the config, and what is said of both.
+    pub(crate) async fn finish(self) -> Result<Finished> {
+        let files = pb::Ref { id: self.solved().await?, def: None };
+        let (attestations, notes) = (self.attestations, self.notes);
+        Ok(Finished { files, config: self.config.to_string().into_bytes(), attestations, notes })
     }
 
     pub(crate) async fn line(&mut self, number: i32, line: &str) -> Result<()> {
@@ -158,6 +171,17 @@ impl<'a> Image<'a> {
                 let request = pb::WarnRequest { digest, level: 1, short: rest.into(), ..Default::default() };
                 let _: pb::Empty = self.frontend.client.call("Warn", &request).await?;
             }
+            ("attest", [predicate_type, path]) => {
+                let attestation = pb::Attestation {
+                    kind: pb::AttestationKind::InToto as i32,
+                    r#ref: Some(pb::Ref { id: self.solved().await?, def: None }),
+                    path: (*path).into(),
+                    in_toto_predicate_type: (*predicate_type).into(),
+                    ..Default::default()
+                };
+                self.attestations.push(attestation);
+            }
+            ("note", [key, value]) => self.notes.push((format!("annotation.{key}"), (*value).into())),
             ("ignore", [pattern]) => self.ignored.push((*pattern).into()),
             ("only", [pattern]) => self.wanted.push((*pattern).into()),
             ("history", [_, ..]) => match &mut self.config["history"] {

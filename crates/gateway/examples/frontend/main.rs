@@ -18,11 +18,12 @@
 //! diff N M              what M has beyond N            warn TEXT, fail TEXT
 //! env K V, label K V    set in the config              wait               for ever
 //! cmd WORD...           set in the config              exit [SECONDS]     without a word, now or then
-//! history TEXT          of one layer
+//! history TEXT          of one layer                   attest TYPE PATH   say what is in a JSON file of the image
+//! note K V              an annotation of the image
 //! ```
 //!
-//! A text that begins with `dockerfile` is a Dockerfile from the next line on, and one that begins with `frontend IMAGE` is for
-//! another frontend: the builder is asked to have them read.
+//! A text that begins with `dockerfile [OPTION=VALUE]...` is a Dockerfile from the next line on, and one that begins with
+//! `frontend IMAGE` is for another frontend: the builder is asked to have them read.
 //!
 //! Results are the file systems that lines come to, counted from 0. A line that makes none has no number. The build argument `LINGER`
 //! keeps the program alive after its last word. Of the questions that are no build it knows `frontend.lint`.
@@ -41,8 +42,8 @@ use archipel_gateway::{pb, status};
 use base64::Engine as _;
 use serde_json::json;
 
-use definition::{Definition, file, local, platform};
-use image::{Image, describe};
+use definition::{Definition, file, local, name, platform};
+use image::{Finished, Image, describe};
 
 type Result<T> = std::result::Result<T, pb::Status>;
 
@@ -140,47 +141,58 @@ impl Frontend {
         if self.option("requestid", "") == "frontend.lint" {
             return Ok(lint(&text));
         }
-        let asked: Vec<&str> = self.option("platform", "").split(',').filter(|name| !name.is_empty()).collect();
-        if let [] | [_] = asked[..] {
+        let asked = self.option("platform", "").split(',').filter(|name| !name.is_empty());
+        let mut platforms: Vec<_> = asked.map(platform).collect();
+        if platforms.is_empty() {
             let own = pong.workers.into_iter().flat_map(|worker| worker.platforms).next();
-            let platform = asked.first().map(|name| platform(name)).or(own).unwrap_or_else(|| platform("linux/amd64"));
-            let (reference, config) = self.image(&text, platform).await?;
-            let result = Some(pb::result::Result::Ref(reference));
-            let metadata = [("containerimage.config".to_owned(), config)].into();
-            return Ok(pb::Result { result, metadata, ..Default::default() });
+            platforms.push(own.unwrap_or_else(|| platform("linux/amd64")));
         }
-        let (mut refs, mut metadata, mut known) = (HashMap::new(), HashMap::new(), Vec::new());
-        for name in asked {
-            let platform = platform(name);
+        self.images(&text, platforms).await
+    }
+
+    /// The images of all platforms. The only one is told of without its name.
+    async fn images(&self, text: &str, platforms: Vec<pb::Platform>) -> Result<pb::Result> {
+        let single = platforms.len() == 1;
+        let (mut result, mut refs, mut known) = (pb::Result::default(), HashMap::new(), Vec::new());
+        for platform in platforms {
+            let id = name(&platform);
             let mut described = json!({});
             describe(&platform, &mut described);
-            known.push(json!({"ID": name, "Platform": described}));
-            let (reference, config) = self.image(&text, platform).await?;
-            metadata.insert(format!("containerimage.config/{name}"), config);
-            refs.insert(name.to_owned(), reference);
+            known.push(json!({"ID": id, "Platform": described}));
+            let image = self.image(text, platform).await?;
+            let key = if single { String::new() } else { format!("/{id}") };
+            result.metadata.insert(format!("containerimage.config{key}"), image.config);
+            result.metadata.extend(image.notes);
+            result.attestations.insert(id.clone(), pb::Attestations { attestation: image.attestations });
+            refs.insert(id, image.files);
         }
-        metadata.insert("refs.platforms".into(), json!({ "Platforms": known }).to_string().into_bytes());
-        let refs = pb::result::Result::Refs(pb::RefMap { refs });
-        Ok(pb::Result { result: Some(refs), metadata, ..Default::default() })
+        result.result = if single {
+            refs.into_values().next().map(pb::result::Result::Ref)
+        } else {
+            result.metadata.insert("refs.platforms".into(), json!({ "Platforms": known }).to_string().into_bytes());
+            Some(pb::result::Result::Refs(pb::RefMap { refs }))
+        };
+        Ok(result)
     }
 
     /// What the builder makes of a text that is another frontend's.
     async fn forward(&self, text: &str) -> Result<Option<pb::Result>> {
         let mut lines = text.lines().skip_while(|line| line.is_empty() || line.starts_with('#'));
         let words: Vec<&str> = lines.next().unwrap_or_default().split_whitespace().collect();
-        let (frontend, source) = match words[..] {
-            ["dockerfile"] => ("dockerfile.v0", None),
-            ["frontend", image] => ("gateway.v0", Some(image)),
+        // What else we were told is passed on.
+        let (frontend, changed) = match words[..] {
+            ["dockerfile", ref options @ ..] => {
+                ("dockerfile.v0", options.iter().filter_map(|option| option.split_once('=')).collect())
+            }
+            ["frontend", image] => ("gateway.v0", vec![("source", image)]),
             _ => return Ok(None),
         };
         let rest: String = lines.flat_map(|line| [line, "\n"]).collect();
         let mut script = Definition::default();
         let made = script.add(Vec::new(), file("/Dockerfile", &rest), None, "Dockerfile");
         let mut frontend_opt = self.options.clone();
-        frontend_opt.insert("filename".into(), "Dockerfile".into());
-        if let Some(image) = source {
-            frontend_opt.extend(["source", "cmdline"].map(|name| (name.to_owned(), image.to_owned())));
-        }
+        let changed = [("filename", "Dockerfile")].into_iter().chain(changed);
+        frontend_opt.extend(changed.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let request = pb::SolveRequest {
             frontend: frontend.into(),
             frontend_opt,
@@ -194,7 +206,7 @@ impl Frontend {
     }
 
     /// The image of one platform: its files and its config.
-    async fn image(&self, text: &str, platform: pb::Platform) -> Result<(pb::Ref, Vec<u8>)> {
+    async fn image(&self, text: &str, platform: pb::Platform) -> Result<Finished> {
         let mut image = Image::new(self, platform, text);
         for (number, line) in (1..).zip(text.lines().map(str::trim)) {
             if !line.is_empty() && !line.starts_with('#') {

@@ -11,6 +11,7 @@ mod tests;
 mod tree;
 mod writer;
 
+pub(crate) use archipel_sandbox::copy::is_private;
 use serde::{Deserialize, Serialize};
 
 pub use apply::{apply, extract, extract_for};
@@ -29,11 +30,6 @@ pub struct Skipped {
     pub owners: u64,
     /// Extended attributes that were not set.
     pub attributes: u64,
-}
-
-/// Linux's own notes on an overlay. They are the machine's and never a layer's.
-pub(crate) fn is_private(attribute: &[u8]) -> bool {
-    attribute.starts_with(b"trusted.") || attribute.starts_with(b"user.overlay.")
 }
 
 /// How a layer says that a file of that name is gone.

@@ -8,13 +8,14 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
+use archipel_sandbox::copy::{Marks, attributes};
 use rustix::fs::{major, minor};
 
 use super::writer::{Header, Kind, Writer};
 use super::{GONE, OPAQUE};
 use crate::Result;
 use crate::compare::{Change, Comparison};
-use crate::copy::{attributes, open};
+use crate::disk::open;
 use crate::error::At as _;
 
 /// What a tree is.
@@ -123,7 +124,7 @@ impl<W: Write> Tree<'_, W> {
         if let Some(epoch) = self.epoch.filter(|epoch| !self.is_layer || header.mtime.0 > *epoch) {
             header.mtime = (epoch, 0);
         }
-        let kept = attributes(full)?.into_iter().filter_map(|(name, value)| match name.as_slice() {
+        let kept = attributes(full, Marks::Left)?.into_iter().filter_map(|(name, value)| match name.as_slice() {
             b"security.capability" => Some((name, portable(value))),
             // The machine's labels mean nothing elsewhere.
             b"security.selinux" | b"security.ima" | b"security.evm" => None,

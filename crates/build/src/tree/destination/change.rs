@@ -1,14 +1,17 @@
 //! Changes that are no copies: what frontends ask for beside them.
 
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, openat, symlinkat, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, fchown, futimens, openat, statat, symlinkat, unlinkat,
+};
 use rustix::io::Errno;
 
 use super::super::walk::names;
-use super::{Destination, failed, split};
+use super::{Destination, failed, split, times};
 use crate::Error;
 
 impl Destination {
@@ -33,8 +36,33 @@ impl Destination {
     pub(crate) fn write_file(&mut self, path: &Path, mode: u32, content: &[u8]) -> Result<(), Error> {
         let real = self.resolve(path)?;
         let owner = self.ownership.owner.unwrap_or((0, 0));
-        self.create(&real, mode, owner, self.now, |file| std::io::Write::write_all(file, content))
-            .map_err(|e| Error::Io { what: format!("write {}", path.display()), source: e })
+        let fill = |file: &mut File| std::io::Write::write_all(file, content);
+        let written = match self.rewrite(&real, owner, fill) {
+            Ok(true) => Ok(()),
+            Ok(false) => self.create(&real, mode, owner, self.now, fill),
+            Err(e) => Err(e),
+        };
+        written.map_err(|e| Error::Io { what: format!("write {}", path.display()), source: e })
+    }
+
+    /// Writes a file anew that is there, under all its names and with the mode that it has (BuildKit). Says whether there is one.
+    fn rewrite(
+        &mut self,
+        real: &Path,
+        owner: (u32, u32),
+        fill: impl FnOnce(&mut File) -> std::io::Result<()>,
+    ) -> std::io::Result<bool> {
+        let (parent, name) = split(real);
+        let dir = self.dir(parent)?;
+        if !statat(&*dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| is_file(&stat)) {
+            return Ok(false);
+        }
+        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = File::from(openat(&*dir, name, flags, Mode::empty())?);
+        fill(&mut file)?;
+        fchown(&file, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)))?;
+        futimens(&file, &times(self.now))?;
+        Ok(true)
     }
 
     /// Makes a link whose directory is there, and whose name is not.
@@ -65,16 +93,20 @@ impl Destination {
     }
 }
 
+fn is_file(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode).is_file()
+}
+
 /// Removes a name with all that is below it. Links are taken away and not followed.
-pub(super) fn remove_all(dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
-    match unlinkat(dir, name, AtFlags::empty()) {
-        Err(Errno::ISDIR) => {}
+pub(crate) fn remove_all(dir: impl AsFd, name: &OsStr) -> Result<(), Errno> {
+    match unlinkat(&dir, name, AtFlags::empty()) {
+        Err(Errno::ISDIR | Errno::PERM) => {}
         other => return other,
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let inner = openat(dir, name, flags, Mode::empty())?;
+    let inner = openat(&dir, name, flags, Mode::empty())?;
     for child in names(&inner)? {
         remove_all(&inner, &child)?;
     }
-    unlinkat(dir, name, AtFlags::REMOVEDIR)
+    unlinkat(&dir, name, AtFlags::REMOVEDIR)
 }

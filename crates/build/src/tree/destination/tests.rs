@@ -66,7 +66,7 @@ fn files_and_links_are_written_where_links_lead() {
     assert!(told(to.link(Path::new("/target"), "y")).contains("File exists"));
     to.finish().unwrap();
     let target = fs::symlink_metadata(root.join("target")).unwrap();
-    assert_eq!((fs::read(root.join("target")).unwrap(), target.mode() & 0o777), (b"two".to_vec(), 0o600));
+    assert_eq!((fs::read(root.join("target")).unwrap(), target.mode() & 0o777), (b"two".to_vec(), 0o640));
     // Before 1970 too the nanoseconds go up.
     assert_eq!((target.mtime(), target.mtime_nsec()), (-2, 500_000_000));
     let link = fs::symlink_metadata(root.join("new")).unwrap();
@@ -142,4 +142,18 @@ fn a_folder_goes_into_a_folder_where_it_is_meant_itself() {
     }
     // Itself means its mode too.
     assert_eq!((mode(to.join("there/d")), mode(to.join("new")), mode(to.join("contents"))), (0o750, 0o750, 0o755));
+}
+
+#[test]
+fn a_file_that_is_there_is_written_anew_under_all_its_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    fs::write(root.join("x"), "a longer text").unwrap();
+    fs::set_permissions(root.join("x"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::hard_link(root.join("x"), root.join("y")).unwrap();
+    let mut to = destination(root, None);
+    to.write_file(Path::new("/x"), 0o644, b"new").unwrap();
+    to.finish().unwrap();
+    assert_eq!((mode(root.join("x")), fs::read_to_string(root.join("y")).unwrap().as_str()), (0o755, "new"));
+    assert_eq!(fs::metadata(root.join("y")).unwrap().mtime(), NOW);
 }
