@@ -1,0 +1,232 @@
+//! From what was asked for to what is built: groups expanded, inheritance and `--set` applied, linked targets added.
+
+use std::collections::BTreeMap;
+
+use crate::definition::{Definition, Group, Lookup};
+use crate::entry::Entry;
+use crate::fault::{Error, Result, fault};
+use crate::overrides::Overrides;
+use crate::path::{clean, is_remote, matches};
+use crate::target::{Target, once};
+
+/// What is built.
+#[derive(Clone, Debug, Default)]
+pub struct Bake {
+    /// The groups that were named.
+    pub groups: BTreeMap<String, Group>,
+    /// The targets, linked ones too.
+    pub targets: BTreeMap<String, Target>,
+}
+
+impl Bake {
+    /// The targets in an order in which each comes after those that it takes results from.
+    #[must_use]
+    pub fn order(&self) -> Vec<&Target> {
+        let mut ordered = Vec::new();
+        for target in self.targets.values() {
+            self.put(target, &mut ordered);
+        }
+        ordered
+    }
+
+    fn put<'a>(&'a self, target: &'a Target, ordered: &mut Vec<&'a Target>) {
+        if ordered.iter().any(|known| known.name == target.name) {
+            return;
+        }
+        for (_, name) in target.links() {
+            if let Some(linked) = self.targets.get(name) {
+                self.put(linked, ordered);
+            }
+        }
+        ordered.push(target);
+    }
+}
+
+impl Definition {
+    /// Resolves names and patterns; `overrides` are the values of `--set`.
+    pub fn resolve(
+        &self,
+        wanted: &[String],
+        overrides: &[String],
+        lookup: Lookup<'_>,
+    ) -> std::result::Result<Bake, Error> {
+        self.bake(wanted, overrides, lookup).map_err(|fault| fault.told(&self.files))
+    }
+
+    fn bake(&self, wanted: &[String], overrides: &[String], lookup: Lookup<'_>) -> Result<Bake> {
+        let mut names = Vec::new();
+        for one in wanted {
+            names.extend(self.meant(&one.replace('.', "_"))?);
+        }
+        let names = once(names);
+        let overrides = Overrides::read(overrides, &self.targets, lookup.variable)?;
+        let mut bake = Bake::default();
+        for name in &names {
+            let (targets, groups) = self.expand(name);
+            for name in targets {
+                if !bake.targets.contains_key(&name) {
+                    let target = self.target(&name, &overrides)?;
+                    bake.targets.insert(name, target);
+                }
+            }
+            for name in groups {
+                if let Some(group) = self.group(&name) {
+                    bake.groups.insert(name, group.clone());
+                }
+            }
+        }
+        for name in names {
+            if name == "default" && bake.groups.contains_key("default") {
+                continue;
+            }
+            let group = bake.groups.entry("default".into());
+            group.or_insert_with(|| Group { name: "default".into(), ..Group::default() }).targets.push(name);
+        }
+        if let Some(group) = bake.groups.get_mut("default") {
+            group.targets = once(std::mem::take(&mut group.targets));
+            group.targets.sort();
+        }
+        let own: Vec<String> = bake.targets.keys().cloned().collect();
+        for name in own {
+            self.link(&name, &mut bake, &overrides, &mut Vec::new())?;
+        }
+        for target in bake.targets.values_mut() {
+            finish(target)?;
+        }
+        Ok(bake)
+    }
+
+    fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.name == name)
+    }
+
+    /// The names that a pattern means; a plain name is itself.
+    fn meant(&self, pattern: &str) -> Result<Vec<String>> {
+        if !pattern.contains(['*', '?', '[', ']']) {
+            return Ok(vec![pattern.to_owned()]);
+        }
+        let all = self.names().filter(|name| matches(pattern, name)).map(str::to_owned).collect::<Vec<_>>();
+        if all.is_empty() { Err(fault(format!("no target is meant by `{pattern}`"))) } else { Ok(all) }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(|group| &group.name).chain(self.targets.iter().map(|target| &target.name)).map(String::as_str)
+    }
+
+    /// The targets of a group and of groups in it, and those groups.
+    fn expand(&self, name: &str) -> (Vec<String>, Vec<String>) {
+        let (mut targets, mut groups) = (Vec::new(), Vec::new());
+        self.expand_into(name, &mut targets, &mut groups);
+        (once(targets), groups)
+    }
+
+    fn expand_into(&self, name: &str, targets: &mut Vec<String>, groups: &mut Vec<String>) {
+        match self.group(name) {
+            // A group that names itself names the target of that name.
+            Some(_) if groups.iter().any(|known| known == name) => {
+                if self.targets.iter().any(|target| target.name == name) {
+                    targets.push(name.to_owned());
+                }
+            }
+            Some(group) => {
+                groups.push(name.to_owned());
+                for inner in &group.targets {
+                    self.expand_into(inner, targets, groups);
+                }
+            }
+            None => targets.push(name.to_owned()),
+        }
+    }
+
+    fn target(&self, name: &str, overrides: &Overrides) -> Result<Target> {
+        let mut target = self.inherited(name, overrides, &mut Vec::new())?;
+        target.context.get_or_insert_with(|| ".".into());
+        if target.dockerfile.as_deref().is_none_or(str::is_empty) {
+            target.dockerfile = Some("Dockerfile".into());
+        }
+        Ok(target)
+    }
+
+    fn inherited(&self, name: &str, overrides: &Overrides, path: &mut Vec<String>) -> Result<Target> {
+        let Some(own) = self.targets.iter().find(|target| target.name == name) else {
+            return Err(fault(format!("there is no target `{name}`")).propose(name, self.names()));
+        };
+        if path.iter().any(|above| above == name) {
+            let circle = format!("{} -> {name}", path.join(" -> "));
+            return Err(fault(format!("targets inherit from each other in a circle: {circle}"))
+                .at(own.places.get("inherits").cloned()));
+        }
+        path.push(name.to_owned());
+        let mut target = Target { name: name.to_owned(), ..Target::default() };
+        for above in &own.inherits {
+            let above = self.inherited(above, overrides, path);
+            target.merge(&above.map_err(|e| e.at(own.places.get("inherits").cloned()))?);
+        }
+        path.pop();
+        target.merge(own);
+        overrides.apply(&mut target)?;
+        target.normalize();
+        Ok(target)
+    }
+
+    /// Adds the targets that a target's contexts are the results of.
+    fn link(&self, name: &str, bake: &mut Bake, overrides: &Overrides, path: &mut Vec<String>) -> Result<()> {
+        path.push(name.to_owned());
+        let Some(target) = bake.targets.get(name) else { return Ok(()) };
+        let place = target.places.get("contexts").cloned();
+        let links: Vec<String> = target.links().map(|(_, link)| link.to_owned()).collect();
+        for link in links {
+            if link == name {
+                return Err(fault(format!("the target `{name}` is a context of itself")).at(place));
+            }
+            if path.contains(&link) {
+                let circle = format!("{} -> {link}", path.join(" -> "));
+                return Err(fault(format!("targets are contexts of each other in a circle: {circle}")).at(place));
+            }
+            if !bake.targets.contains_key(&link) {
+                let mut linked = self.target(&link, overrides).map_err(|e| e.at(place.clone()))?;
+                linked.output = Some(vec![Entry::of(&[("type", "cacheonly")])]);
+                linked.linked = true;
+                bake.targets.insert(link.clone(), linked);
+            }
+            self.link(&link, bake, overrides, path)?;
+            self.fits(name, &link, bake).map_err(|e| e.at(place.clone()))?;
+        }
+        path.pop();
+        Ok(())
+    }
+
+    /// What a linked target may do, and the platforms that there are of it, concern who links it.
+    fn fits(&self, name: &str, link: &str, bake: &mut Bake) -> Result<()> {
+        let Some(linked) = bake.targets.get(link) else { return Ok(()) };
+        let (allowed, theirs) = (linked.entitlements.clone(), linked.platforms.clone().unwrap_or_default());
+        let Some(target) = bake.targets.get_mut(name) else { return Ok(()) };
+        for what in allowed.unwrap_or_default() {
+            target.entitle(&what);
+        }
+        let own = target.platforms.clone().unwrap_or_default();
+        if own.len() > 1 && theirs.len() > 1 && own.iter().any(|platform| !theirs.contains(platform)) {
+            let (own, theirs) = (own.join(", "), theirs.join(", "));
+            return Err(fault(format!("`{name}` is for {own}, and its context `{link}` only for {theirs}")));
+        }
+        Ok(())
+    }
+}
+
+/// Paths as they are used: relative to where the command was called.
+fn finish(target: &mut Target) -> Result<()> {
+    let place = |name| target.places.get(name).cloned();
+    if target.context.as_deref() == Some("-") {
+        return Err(fault("a context cannot come from standard input here").at(place("context")));
+    }
+    if target.dockerfile.as_deref() == Some("-") {
+        return Err(fault("a Dockerfile cannot come from standard input here").at(place("dockerfile")));
+    }
+    if let Some(context) = &mut target.context {
+        let bare = context.strip_prefix("cwd://").unwrap_or(context);
+        if !is_remote(bare) {
+            *context = clean(bare);
+        }
+    }
+    Ok(())
+}
