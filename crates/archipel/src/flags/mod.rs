@@ -2,6 +2,7 @@
 //! typed, and these functions make of it what is meant.
 
 pub(crate) mod attestation;
+pub(crate) mod bake;
 pub(crate) mod cache;
 pub(crate) mod container;
 pub(crate) mod context;
