@@ -169,7 +169,8 @@ fn names(world: &World<'_>, block: &Block, number: usize) -> Result<Vec<Named>> 
             let value = value.clone();
             move |head: &Vec<(String, Value)>| [head.as_slice(), &[(axis.clone(), value.clone())]].concat()
         };
-        combinations = values.iter().flat_map(|value| combinations.iter().map(with(value)).collect::<Vec<_>>()).collect();
+        combinations =
+            values.iter().flat_map(|value| combinations.iter().map(with(value)).collect::<Vec<_>>()).collect();
     }
     let mut all: Vec<Named> = Vec::new();
     for matrix in combinations {

@@ -59,7 +59,7 @@ impl World<'_> {
             Expression::Object(object) => self.object(object, scope),
             Expression::StringTemplate(parts) => template::string(self, parts, scope),
             Expression::HeredocTemplate(heredoc) => {
-                template::text(self, &heredoc.template, scope).map(Value::String)
+                template::heredoc(self, &heredoc.template, scope).map(Value::String)
             }
             Expression::Parenthesis(inner) => self.eval(inner.inner(), scope),
             Expression::Variable(name) => self.name(name.value(), scope),
@@ -147,7 +147,9 @@ impl World<'_> {
             return self.call_own(&name, values).map_err(|e| e.at(place()));
         }
         match functions::find(&name) {
-            Some(function) => function(&self.facts, &values).map_err(|e| e.named(&name).at(scope.span(call_span(call)))),
+            Some(function) => {
+                function(&self.facts, &values).map_err(|e| e.named(&name).at(scope.span(call_span(call))))
+            }
             None => Err(functions::unknown(&name, self.function_names()).at(place())),
         }
     }
@@ -166,7 +168,8 @@ impl World<'_> {
     fn traversal(&self, traversal: &Traversal, scope: &Scope<'_>) -> Result<Value> {
         let operators: Vec<&TraversalOperator> = traversal.operators.iter().map(|o| o.value()).collect();
         // `target.NAME.attribute` is an attribute of a block, and only that is looked at: so blocks may name each other.
-        if let (Expression::Variable(root), Some(TraversalOperator::GetAttr(name))) = (&traversal.expr, operators.first())
+        if let (Expression::Variable(root), Some(TraversalOperator::GetAttr(name))) =
+            (&traversal.expr, operators.first())
             && scope.get(root.value()).is_none()
             && matches!(root.value().as_str(), "target" | "group")
         {
@@ -197,7 +200,9 @@ impl World<'_> {
                 let found = element(&value, &self.eval(key, scope)?).map_err(|e| e.at(scope.span(key.span())))?;
                 self.walk(found, rest, scope)
             }
-            TraversalOperator::FullSplat(_) => each_of(value).into_iter().map(|one| self.walk(one, rest, scope)).collect(),
+            TraversalOperator::FullSplat(_) => {
+                each_of(value).into_iter().map(|one| self.walk(one, rest, scope)).collect()
+            }
             // Only attributes belong to this one; what comes after them is about the list.
             TraversalOperator::AttrSplat(_) => {
                 let ends = |o: &&TraversalOperator| !matches!(o, TraversalOperator::GetAttr(_));

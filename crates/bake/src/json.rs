@@ -24,14 +24,18 @@ impl Bake {
     #[must_use]
     pub fn json(&self) -> String {
         let mut top = Map::new();
-        let groups: Map<_, _> = self.groups.iter().map(|(name, group)| {
-            let mut shown = Map::new();
-            if !group.description.is_empty() {
-                shown.insert("description".into(), group.description.clone().into());
-            }
-            shown.insert("targets".into(), json!(group.targets));
-            (name.clone(), Json::Object(shown))
-        }).collect();
+        let groups: Map<_, _> = self
+            .groups
+            .iter()
+            .map(|(name, group)| {
+                let mut shown = Map::new();
+                if !group.description.is_empty() {
+                    shown.insert("description".into(), group.description.clone().into());
+                }
+                shown.insert("targets".into(), json!(group.targets));
+                (name.clone(), Json::Object(shown))
+            })
+            .collect();
         if !groups.is_empty() {
             top.insert("group".into(), groups.into());
         }
@@ -78,16 +82,23 @@ fn shown(target: &Target) -> Json {
     let secrets = target.secret.as_ref().filter(|all| !all.is_empty());
     put("secret", secrets.map(|all| Json::Array(all.iter().map(secret).collect())));
     let agents = target.ssh.as_ref().filter(|all| !all.is_empty());
-    put("ssh", agents.map(|all| all.iter().map(|ssh| {
-        let mut shown = Map::new();
-        if !ssh.id.is_empty() {
-            shown.insert("id".into(), json!(ssh.id));
-        }
-        if !ssh.paths.is_empty() {
-            shown.insert("paths".into(), json!(ssh.paths));
-        }
-        Json::Object(shown)
-    }).collect()));
+    put(
+        "ssh",
+        agents.map(|all| {
+            all.iter()
+                .map(|ssh| {
+                    let mut shown = Map::new();
+                    if !ssh.id.is_empty() {
+                        shown.insert("id".into(), json!(ssh.id));
+                    }
+                    if !ssh.paths.is_empty() {
+                        shown.insert("paths".into(), json!(ssh.paths));
+                    }
+                    Json::Object(shown)
+                })
+                .collect()
+        }),
+    );
     put("platforms", list(&target.platforms));
     put("output", entries(&target.output));
     put("pull", target.pull.map(Json::Bool));

@@ -26,7 +26,8 @@ pub(crate) enum Kind {
 impl Kind {
     /// `string`, `list(string)`, `object({a = string})`, ...
     pub(crate) fn read(expression: &Expression) -> Result<Self> {
-        let wrong = || fault("a type is required: string, number, bool, list(..), set(..), map(..), object({..}), tuple([..])");
+        let wrong =
+            || fault("a type is required: string, number, bool, list(..), set(..), map(..), object({..}), tuple([..])");
         match expression {
             Expression::Variable(name) => match name.value().as_str() {
                 "string" => Ok(Self::String),
@@ -47,7 +48,9 @@ impl Kind {
                     ("list", inner) => Ok(Self::List(Box::new(Self::read(inner)?))),
                     ("set", inner) => Ok(Self::Set(Box::new(Self::read(inner)?))),
                     ("map", inner) => Ok(Self::Map(Box::new(Self::read(inner)?))),
-                    ("tuple", Expression::Array(items)) => Ok(Self::Tuple(items.iter().map(Self::read).collect::<Result<_>>()?)),
+                    ("tuple", Expression::Array(items)) => {
+                        Ok(Self::Tuple(items.iter().map(Self::read).collect::<Result<_>>()?))
+                    }
                     ("object", Expression::Object(object)) => {
                         let mut fields = BTreeMap::new();
                         for (key, value) in object.iter() {
@@ -141,7 +144,9 @@ impl Kind {
                 "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false.into()),
                 _ => Err(fault(format!("`{text}` is not true or false"))),
             },
-            Self::Number => Value::from(text).number().map(Value::Number).map_err(|_| fault(format!("`{text}` is not a number"))),
+            Self::Number => {
+                Value::from(text).number().map(Value::Number).map_err(|_| fault(format!("`{text}` is not a number")))
+            }
             Self::List(kind) => fields()?.iter().map(|field| inner(kind, field)).collect(),
             Self::Set(kind) => Ok(set(fields()?.iter().map(|field| inner(kind, field)).collect::<Result<_>>()?)),
             Self::Tuple(kinds) => {

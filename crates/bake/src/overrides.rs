@@ -23,14 +23,23 @@ pub(crate) struct Overrides(BTreeMap<String, BTreeMap<String, Change>>);
 
 /// Keys that may come several times.
 const LISTS: &[&str] = &[
-    "annotations", "attest", "cache-from", "cache-to", "entitlements", "no-cache-filter", "output", "platform", "secrets",
-    "ssh", "tags", "ulimits",
+    "annotations",
+    "attest",
+    "cache-from",
+    "cache-to",
+    "entitlements",
+    "no-cache-filter",
+    "output",
+    "platform",
+    "secrets",
+    "ssh",
+    "tags",
+    "ulimits",
 ];
 /// Keys with a name after them.
 const MAPS: &[&str] = &["args", "contexts", "extra-hosts", "labels"];
-const TEXTS: &[&str] = &[
-    "call", "context", "dockerfile", "load", "network", "no-cache", "pull", "push", "shm-size", "target",
-];
+const TEXTS: &[&str] =
+    &["call", "context", "dockerfile", "load", "network", "no-cache", "pull", "push", "shm-size", "target"];
 
 impl Overrides {
     /// Reads `PATTERN.KEY[.NAME][+]=VALUE`; an argument alone has the value of the variable of its name.
@@ -87,8 +96,9 @@ impl Overrides {
     /// Changes a target. Pushing and loading come last, for they are about the outputs.
     pub(crate) fn apply(&self, target: &mut Target) -> Result<()> {
         let Some(changes) = self.0.get(&target.name) else { return Ok(()) };
-        let last = |key: &str| matches!(key, "push" | "load");
-        let ordered = changes.iter().filter(|(key, _)| !last(key)).chain(changes.iter().filter(|(key, _)| last(key)));
+        let mut ordered: Vec<_> = changes.iter().collect();
+        ordered
+            .sort_by_key(|(key, _)| ["push", "load"].iter().position(|last| last == key).map_or(0, |place| place + 1));
         for (key, change) in ordered {
             let (kind, name) = key.split_once('.').unwrap_or((key, ""));
             change.apply(target, kind, name).map_err(|e| e.named(&format!("--set {}.{key}", target.name)))?;

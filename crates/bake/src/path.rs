@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn paths() {
-        for (path, expected) in [("", "."), ("./a/../b/", "b"), ("../../a", "../../a"), ("/..//a", "/a"), ("a/..", ".")] {
+        for (path, expected) in [("", "."), ("./a/../b/", "b"), ("../../a", "../../a"), ("/..//a", "/a"), ("a/..", ".")]
+        {
             assert_eq!(clean(path), expected, "{path}");
         }
     }

@@ -9,6 +9,9 @@ use crate::overrides::Overrides;
 use crate::path::{clean, is_remote, matches};
 use crate::target::{Target, once};
 
+/// More targets than these are not listed where one was not found.
+const MANY: usize = 8;
+
 /// What is built.
 #[derive(Clone, Debug, Default)]
 pub struct Bake {
@@ -62,7 +65,7 @@ impl Definition {
         let overrides = Overrides::read(overrides, &self.targets, lookup.variable)?;
         let mut bake = Bake::default();
         for name in &names {
-            let (targets, groups) = self.expand(name);
+            let (targets, groups) = self.expand(name)?;
             for name in targets {
                 if !bake.targets.contains_key(&name) {
                     let target = self.target(&name, &overrides)?;
@@ -110,32 +113,49 @@ impl Definition {
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
-        self.groups.iter().map(|group| &group.name).chain(self.targets.iter().map(|target| &target.name)).map(String::as_str)
+        self.groups
+            .iter()
+            .map(|group| &group.name)
+            .chain(self.targets.iter().map(|target| &target.name))
+            .map(String::as_str)
     }
 
     /// The targets of a group and of groups in it, and those groups.
-    fn expand(&self, name: &str) -> (Vec<String>, Vec<String>) {
+    fn expand(&self, name: &str) -> Result<(Vec<String>, Vec<String>)> {
         let (mut targets, mut groups) = (Vec::new(), Vec::new());
-        self.expand_into(name, &mut targets, &mut groups);
-        (once(targets), groups)
+        self.expand_into(name, &mut targets, &mut groups, &mut Vec::new())?;
+        Ok((once(targets), groups))
     }
 
-    fn expand_into(&self, name: &str, targets: &mut Vec<String>, groups: &mut Vec<String>) {
-        match self.group(name) {
-            // A group that names itself names the target of that name.
-            Some(_) if groups.iter().any(|known| known == name) => {
-                if self.targets.iter().any(|target| target.name == name) {
-                    targets.push(name.to_owned());
-                }
-            }
-            Some(group) => {
-                groups.push(name.to_owned());
-                for inner in &group.targets {
-                    self.expand_into(inner, targets, groups);
-                }
-            }
-            None => targets.push(name.to_owned()),
+    fn expand_into<'a>(
+        &'a self,
+        name: &'a str,
+        targets: &mut Vec<String>,
+        groups: &mut Vec<String>,
+        path: &mut Vec<&'a str>,
+    ) -> Result<()> {
+        let Some(group) = self.group(name) else {
+            targets.push(name.to_owned());
+            return Ok(());
+        };
+        // A group that names itself names the target of that name.
+        if path.contains(&name) {
+            targets.push(name.to_owned());
+            return match self.targets.iter().any(|target| target.name == name) {
+                true => Ok(()),
+                false => Err(fault(format!("groups name each other in a circle: {} -> {name}", path.join(" -> ")))),
+            };
         }
+        if groups.iter().any(|known| known == name) {
+            return Ok(());
+        }
+        groups.push(name.to_owned());
+        path.push(name);
+        for inner in &group.targets {
+            self.expand_into(inner, targets, groups, path)?;
+        }
+        path.pop();
+        Ok(())
     }
 
     fn target(&self, name: &str, overrides: &Overrides) -> Result<Target> {
@@ -149,7 +169,13 @@ impl Definition {
 
     fn inherited(&self, name: &str, overrides: &Overrides, path: &mut Vec<String>) -> Result<Target> {
         let Some(own) = self.targets.iter().find(|target| target.name == name) else {
-            return Err(fault(format!("there is no target `{name}`")).propose(name, self.names()));
+            let missing = fault(format!("there is no target `{name}`"));
+            return Err(match self.names().take(MANY + 1).collect::<Vec<_>>() {
+                // Where few are known, all of them may be meant.
+                few if !few.is_empty() && few.len() <= MANY => missing.help(format!("there is: {}", few.join(", "))),
+                _ => missing,
+            }
+            .propose(name, self.names()));
         };
         if path.iter().any(|above| above == name) {
             let circle = format!("{} -> {name}", path.join(" -> "));

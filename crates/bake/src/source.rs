@@ -6,8 +6,8 @@ use hcl_edit::expr::{Expression, Object, ObjectKey};
 use hcl_edit::parser::{Error as ParseError, parse_body, parse_expr};
 use hcl_edit::structure::{Body, Structure};
 
-use crate::fault::{Result, Span, fault};
 use crate::File;
+use crate::fault::{Result, Span, fault};
 
 /// An expression, and the file that it is in.
 #[derive(Clone, Debug)]
@@ -126,13 +126,8 @@ impl Reader {
             let at = (line + e.column().saturating_sub(1)).min(text.len());
             return Err(fault(format!("this is not JSON: {e}")).at(self.span(Some(at..at + 1))));
         }
-        let text = text.trim_start_matches('\u{feff}');
-        // What JSON may say in ways that HCL may not (a comma on a line of its own, `\/`) is said again; places are lost then.
-        parse_expr(text.trim()).or_else(|_| {
-            let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-            let again = value.to_string().replace("\\b", "\\u0008").replace("\\f", "\\u000c");
-            parse_expr(&again).map_err(|e| self.wrong(&again, &e))
-        })
+        let text = as_hcl(text);
+        parse_expr(text.trim_end()).map_err(|e| self.wrong(&text, &e))
     }
 
     /// The file's own object: what is named as a block is one, everything else is an attribute.
@@ -164,7 +159,9 @@ impl Reader {
                     self.blocks(kind, vec![label], span, value.into_expr(), blocks)?;
                 }
             }
-            other => return Err(fault(format!("`{kind}` must be an object of {kind}s by name")).at(self.span(other.span()))),
+            other => {
+                return Err(fault(format!("`{kind}` must be an object of {kind}s by name")).at(self.span(other.span())));
+            }
         }
         Ok(())
     }
@@ -207,6 +204,101 @@ impl Reader {
             ObjectKey::Ident(ident) => Ok((ident.to_string(), self.span(ident.span()))),
             ObjectKey::Expression(Expression::String(text)) => Ok((text.to_string(), self.span(text.span()))),
             ObjectKey::Expression(other) => Err(fault("a plain name is required here").at(self.span(other.span()))),
+        }
+    }
+}
+
+/// JSON as an HCL expression of the same length, so that places stay what they are. What a string escapes is not escaped where it is
+/// code (`"${join(\",\", x)}"`), and a line ends nothing.
+fn as_hcl(json: &str) -> String {
+    let mut hcl = String::with_capacity(json.len());
+    // Bytes that were taken away, to be made up for by spaces where those mean nothing.
+    let mut taken = 0;
+    let (mut in_string, mut depth) = (false, 0_usize);
+    let mut rest = json;
+    while let Some(c) = rest.chars().next() {
+        let mut length = c.len_utf8();
+        match c {
+            '\u{feff}' if hcl.is_empty() => hcl.push_str("   "),
+            '\n' | '\r' | '\t' if !in_string => hcl.push(' '),
+            '"' => {
+                in_string = !in_string;
+                hcl.push('"');
+                hcl.push_str(&" ".repeat(if in_string { 0 } else { std::mem::take(&mut taken) }));
+            }
+            '\\' => {
+                let (text, read) = unescaped(rest, depth > 0);
+                taken += read - text.len();
+                hcl.push_str(&text);
+                length = read;
+            }
+            '$' | '%' if in_string && depth == 0 => {
+                length = match rest.as_bytes() {
+                    [first, second, b'{', ..] if first == second => 3,
+                    [_, b'{', ..] => {
+                        depth = 1;
+                        2
+                    }
+                    _ => 1,
+                };
+                hcl.push_str(&rest[..length]);
+            }
+            '{' if depth > 0 => {
+                depth += 1;
+                hcl.push(c);
+            }
+            '}' if depth > 0 => {
+                depth -= 1;
+                let room = if depth == 0 { std::mem::take(&mut taken) } else { 0 };
+                hcl.push_str(&" ".repeat(room));
+                hcl.push(c);
+            }
+            c => hcl.push(c),
+        }
+        rest = &rest[length..];
+    }
+    hcl
+}
+
+/// What an escape at the start of a text is in HCL, and how long it was: never shorter than what it becomes.
+fn unescaped(text: &str, is_code: bool) -> (String, usize) {
+    let unit = |at: usize| text.get(at + 2..at + 6).and_then(|digits| u16::from_str_radix(digits, 16).ok());
+    match text.as_bytes().get(1) {
+        Some(b'/') => ("/".into(), 2),
+        Some(b'b') => ("\u{8}".into(), 2),
+        Some(b'f') => ("\u{c}".into(), 2),
+        Some(b'n' | b'r' | b't') if is_code => (" ".into(), 2),
+        Some(b'"') if is_code => ("\"".into(), 2),
+        Some(b'\\') if is_code => ("\\".into(), 2),
+        // Letters beyond the first plane are written as two halves.
+        Some(b'u') => match (unit(0), text.get(6..8).filter(|next| *next == "\\u").and_then(|_| unit(6))) {
+            (Some(high @ 0xd800..=0xdbff), Some(low)) => {
+                (char::decode_utf16([high, low]).map(|c| c.unwrap_or('\u{fffd}')).collect(), 12)
+            }
+            _ => (text.get(..6).unwrap_or(text).into(), text.len().min(6)),
+        },
+        _ => (text.chars().take(2).collect(), text.chars().take(2).map(char::len_utf8).sum()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_hcl_of_the_same_length() {
+        for (json, hcl) in [
+            (r#"{"a": "b\/c"}"#, r#"{"a": "b\/c"}"#),
+            (r#"["\/", 1]"#, r#"["\/", 1]"#),
+            (r#"["a\/b"]"#.replace("\\\\", "\\").as_str(), r#"["a/b" ]"#),
+            (r#"["${join(\",\", x)}"]"#.replace("\\\\", "\\").as_str(), r#"["${join(",", x)  }"]"#),
+            ("[1\n,2]", "[1 ,2]"),
+        ] {
+            let made = as_hcl(json);
+            assert_eq!(made.len(), json.len(), "{json}");
+            if !json.contains("\\\\") {
+                assert_eq!(made, hcl);
+            }
         }
     }
 }

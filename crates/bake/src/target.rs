@@ -73,9 +73,35 @@ pub struct Target {
 
 /// Every attribute of a target.
 const ATTRIBUTES: &[&str] = &[
-    "annotations", "args", "attest", "cache-from", "cache-to", "call", "context", "contexts", "description", "dockerfile",
-    "dockerfile-inline", "entitlements", "extra-hosts", "inherits", "labels", "matrix", "name", "network", "no-cache",
-    "no-cache-filter", "output", "platforms", "pull", "secret", "shm-size", "ssh", "tags", "target", "ulimits",
+    "annotations",
+    "args",
+    "attest",
+    "cache-from",
+    "cache-to",
+    "call",
+    "context",
+    "contexts",
+    "description",
+    "dockerfile",
+    "dockerfile-inline",
+    "entitlements",
+    "extra-hosts",
+    "inherits",
+    "labels",
+    "matrix",
+    "name",
+    "network",
+    "no-cache",
+    "no-cache-filter",
+    "output",
+    "platforms",
+    "pull",
+    "secret",
+    "shm-size",
+    "ssh",
+    "tags",
+    "target",
+    "ulimits",
 ];
 
 /// Attributes of newer versions that there is nothing behind here.

@@ -107,9 +107,16 @@ impl Value {
     }
 }
 
-/// Without an exponent, however large.
+/// Without an exponent, however large. HCL reckons in decimals where this reckons in halves, which shows after fifteen digits.
 fn number_text(value: f64) -> String {
-    if value == 0.0 { "0".into() } else { value.to_string() }
+    if value == 0.0 {
+        return "0".into();
+    }
+    let shown = value.to_string();
+    if value.fract() == 0.0 || shown.chars().filter(char::is_ascii_digit).count() <= 16 {
+        return shown;
+    }
+    format!("{value:.14e}").parse::<f64>().map_or(shown, |rounded| rounded.to_string())
 }
 
 impl From<&str> for Value {

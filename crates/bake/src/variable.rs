@@ -48,7 +48,13 @@ impl Variable {
             };
             validations.push((required("condition")?, required("error_message")?));
         }
-        Ok(Self { default: expression("default"), kind, description: expression("description"), validations, span: block.span })
+        Ok(Self {
+            default: expression("default"),
+            kind,
+            description: expression("description"),
+            validations,
+            span: block.span,
+        })
     }
 
     /// Its value: the default, unless the caller has another. An attribute of the same name is a default too.

@@ -203,8 +203,10 @@ impl<'a> World<'a> {
     pub(crate) fn block_value(&self, kind: &str, name: &str) -> Result<Value> {
         let named = self.named.borrow();
         let mine = named.iter().filter(|named| named.name == name && self.blocks[named.block].kind == kind);
-        let names: Vec<String> =
-            mine.flat_map(|named| &self.blocks[named.block].attributes).map(|attribute| attribute.name.clone()).collect();
+        let names: Vec<String> = mine
+            .flat_map(|named| &self.blocks[named.block].attributes)
+            .map(|attribute| attribute.name.clone())
+            .collect();
         drop(named);
         let of = |attribute: String| Ok((attribute.clone(), self.block_attribute(kind, name, &attribute)?));
         names.into_iter().map(of).collect::<Result<_>>().map(Value::Map)

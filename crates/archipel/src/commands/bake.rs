@@ -171,7 +171,7 @@ fn answer(jobs: &[Job], bake: &Bake, args: &Args, environment: &Environment) -> 
         let shown = call::answer(&job.args, &job.resolved.request, true, environment)?;
         worst = worst.max(shown.status);
         if is_json {
-            let method = job.args.call.split(',').next().unwrap_or_default().to_owned();
+            let method = job.args.call.split(',').next().unwrap_or_default().replace("lint", "check");
             answers.insert(&job.name, (method, serde_json::from_str(&shown.text).unwrap_or_default()));
             continue;
         }
@@ -206,7 +206,11 @@ fn list(wish: &str, definition: &Definition) -> Result<u8, Error> {
             ("format", Some("json")) => is_json = true,
             ("format", Some("table")) => is_json = false,
             (word, None) if what.is_none() => what = Some(word.to_owned()),
-            _ => return Err(wrong(&format!("`{key}` is not known: targets or variables, with format=json or format=table"))),
+            _ => {
+                return Err(wrong(&format!(
+                    "`{key}` is not known: targets or variables, with format=json or format=table"
+                )));
+            }
         }
     }
     let text = match (what.as_deref(), is_json) {

@@ -50,7 +50,9 @@ impl<'e> Definitions<'e> {
     pub(crate) fn find(args: &BakeArgs, environment: &'e Environment) -> Result<Self, Error> {
         let mut targets = args.targets.clone();
         if let Some(address) = targets.first().filter(|target| is_remote(target)) {
-            return Err(Error::Usage(format!("{address}: definitions from elsewhere are not supported yet: clone it, and call this there")));
+            return Err(Error::Usage(format!(
+                "{address}: definitions from elsewhere are not supported yet: clone it, and call this there"
+            )));
         }
         if targets.is_empty() {
             targets.push("default".into());
@@ -77,7 +79,8 @@ impl<'e> Definitions<'e> {
     }
 
     fn variable(&self, name: &str) -> Option<String> {
-        let hidden = || text_of(self.environment, "BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP").and_then(|text| boolean(&text));
+        let hidden =
+            || text_of(self.environment, "BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP").and_then(|text| boolean(&text));
         match self.given.get(name) {
             Some(value) => Some(value.clone()),
             None if hidden() == Some(true) => None,
@@ -104,7 +107,7 @@ impl<'e> Definitions<'e> {
         add(args.load, "*.load=true");
         add(args.no_cache, "*.no-cache=true");
         add(args.pull, "*.pull=true");
-        let method = args.method().split(',').next().unwrap_or_default();
+        let method = method(args);
         add(method != "build", &format!("*.call={method}"));
         for (kind, wish) in [("sbom", &args.sbom), ("provenance", &args.provenance)] {
             let text = wish.as_ref().map(|wish| match boolean(wish) {
@@ -141,7 +144,10 @@ fn files(args: &BakeArgs, environment: &Environment) -> Result<Vec<File>, Error>
         names = USUAL.iter().filter(|name| Path::new(name).exists()).map(|name| (*name).to_owned()).collect();
     }
     if names.is_empty() {
-        return Err(Error::Usage(format!("there is no definition here: none of {}; name one with --file", USUAL.join(", "))));
+        return Err(Error::Usage(format!(
+            "there is no definition here: none of {}; name one with --file",
+            USUAL.join(", ")
+        )));
     }
     names.into_iter().map(read).collect()
 }
@@ -163,6 +169,14 @@ pub(crate) struct Job {
     pub(crate) name: String,
     pub(crate) args: BuildArgs,
     pub(crate) resolved: Resolved,
+}
+
+/// What is asked of all targets, by BuildKit's name.
+fn method(args: &BakeArgs) -> &str {
+    match args.method().split(',').next() {
+        Some("check") => "lint",
+        other => other.unwrap_or_default(),
+    }
 }
 
 /// The arguments of `build`, without the command.
@@ -192,7 +206,8 @@ pub(crate) fn jobs(bake: &Bake, args: &BakeArgs, links: &Path, environment: &Env
         }
     }
     let calls = |target: &&&Target| target.call.as_deref().is_none_or(|call| call == "build");
-    let linked: Vec<&str> = order.iter().filter(calls).flat_map(|target| target.links()).map(|(_, link)| link).collect();
+    let linked: Vec<&str> =
+        order.iter().filter(calls).flat_map(|target| target.links()).map(|(_, link)| link).collect();
     let mut jobs = Vec::new();
     for target in &order {
         let own = platforms.get(target.name.as_str()).map(Vec::as_slice).unwrap_or_default();
@@ -229,7 +244,7 @@ fn job(
     args.jobs = bake.jobs;
     if let Some(call) = &target.call {
         // What the command line says of the form counts for its own method only.
-        let own = bake.method().split(',').next() == Some(call);
+        let own = method(bake) == call;
         args.call = if own { bake.method().to_owned() } else { call.clone() };
     }
     let mut resolved = request::resolve(&args, environment)?;
@@ -312,7 +327,8 @@ pub(crate) fn check_allowed(bake: &Bake, allow: &[String], environment: &Environ
     for text in allow.iter().flat_map(|text| text.split(',')) {
         allowed.add(text)?;
     }
-    allowed.any_path = text_of(environment, "BUILDX_BAKE_ENTITLEMENTS_FS").and_then(|text| boolean(&text)) == Some(false);
+    allowed.any_path =
+        text_of(environment, "BUILDX_BAKE_ENTITLEMENTS_FS").and_then(|text| boolean(&text)) == Some(false);
     let mut missing: Vec<String> = Vec::new();
     for target in bake.targets.values() {
         for what in target.entitlements.iter().flatten() {
@@ -343,7 +359,8 @@ fn paths(target: &Target) -> Vec<(bool, String)> {
         let elsewhere = is_remote(bare) || bare.starts_with("target:") || bare.starts_with("docker-image:");
         (!elsewhere).then(|| bare.strip_prefix("oci-layout://").unwrap_or(bare).to_owned())
     };
-    let mut read: Vec<String> = target.context.iter().chain(target.contexts.values()).filter_map(|text| local(text)).collect();
+    let mut read: Vec<String> =
+        target.context.iter().chain(target.contexts.values()).filter_map(|text| local(text)).collect();
     if let (Some(context), Some(dockerfile), None) = (&target.context, &target.dockerfile, &target.dockerfile_inline)
         && !is_remote(context)
     {
@@ -381,7 +398,8 @@ impl Allowed {
             // The agent is shared by whoever names it.
             _ if text == "ssh" || text.is_empty() => {}
             _ => {
-                let known = super::value::entitlements(text).map_err(|e| Error::Usage(format!("--allow {text}: {e}")))?;
+                let known =
+                    super::value::entitlements(text).map_err(|e| Error::Usage(format!("--allow {text}: {e}")))?;
                 self.entitlements.extend(known.0);
             }
         }

@@ -27,7 +27,8 @@ fn definitions_are_listed_and_printed() {
 #[test]
 fn mistakes_are_shown_with_their_place() {
     let archipel = archipel();
-    std::fs::write(archipel.home.work().join("docker-bake.hcl"), "target \"default\" {\n  tagz = [\"a\"]\n}\n").unwrap();
+    std::fs::write(archipel.home.work().join("docker-bake.hcl"), "target \"default\" {\n  tagz = [\"a\"]\n}\n")
+        .unwrap();
     insta::assert_snapshot!(transcript(&archipel, &archipel.run(["bake", "--print"])), @"");
 }
 

@@ -50,7 +50,8 @@ fn expand(text: &str, lookup: &dyn Fn(&str) -> Option<String>, depth: usize) -> 
 }
 
 fn name_end(text: &str) -> usize {
-    let is_part = |c: char, first: bool| c == '_' || if first { c.is_ascii_alphabetic() } else { c.is_ascii_alphanumeric() };
+    let is_part =
+        |c: char, first: bool| c == '_' || if first { c.is_ascii_alphabetic() } else { c.is_ascii_alphanumeric() };
     text.char_indices().find(|(at, c)| !is_part(*c, *at == 0)).map_or(text.len(), |(at, _)| at)
 }
 
@@ -89,7 +90,13 @@ fn braced(text: &str, lookup: &dyn Fn(&str) -> Option<String>, depth: usize) -> 
     match operator.trim_start_matches(':') {
         "" if word.is_empty() && operator.is_empty() => Ok(value.unwrap_or_default()),
         "-" => set.map_or_else(|| expand(&word, lookup, depth + 1), Ok),
-        "+" => if set.is_some() { expand(&word, lookup, depth + 1) } else { Ok(String::new()) },
+        "+" => {
+            if set.is_some() {
+                expand(&word, lookup, depth + 1)
+            } else {
+                Ok(String::new())
+            }
+        }
         "?" => set.ok_or_else(|| fault(format!("the variable `{name}` is required: {word}"))),
         _ => Err(fault(format!("`${{{text}}}` is not a variable"))),
     }
@@ -109,9 +116,10 @@ pub fn dot_env(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> BTreeMap<
         let value = if let Some(literal) = quoted('\'') {
             literal.to_owned()
         } else {
-            let bare = quoted('"').map_or_else(|| value.split(" #").next().unwrap_or_default().trim().to_owned(), |text| {
-                text.replace("\\n", "\n")
-            });
+            let bare = quoted('"').map_or_else(
+                || value.split(" #").next().unwrap_or_default().trim().to_owned(),
+                |text| text.replace("\\n", "\n"),
+            );
             expand(&bare, &known, 0).unwrap_or(bare)
         };
         all.insert(name.trim().to_owned(), value);

@@ -11,9 +11,30 @@ use crate::fault::{Result, fault};
 use crate::target::{Target, once};
 
 const KEYS: &[&str] = &[
-    "additional_contexts", "args", "cache_from", "cache_to", "context", "dockerfile", "dockerfile_inline", "entitlements",
-    "extra_hosts", "isolation", "labels", "network", "no_cache", "platforms", "privileged", "provenance", "pull", "sbom",
-    "secrets", "shm_size", "ssh", "tags", "target", "ulimits",
+    "additional_contexts",
+    "args",
+    "cache_from",
+    "cache_to",
+    "context",
+    "dockerfile",
+    "dockerfile_inline",
+    "entitlements",
+    "extra_hosts",
+    "isolation",
+    "labels",
+    "network",
+    "no_cache",
+    "platforms",
+    "privileged",
+    "provenance",
+    "pull",
+    "sbom",
+    "secrets",
+    "shm_size",
+    "ssh",
+    "tags",
+    "target",
+    "ulimits",
 ];
 
 /// The target of a service, if it is built.
@@ -36,6 +57,8 @@ pub(super) fn target(
         }
         set(&mut target, key, node, secrets).map_err(|e| e.named(key).at(node.span.clone()))?;
     }
+    // buildx's order.
+    target.attest.iter_mut().for_each(|all| all.sort_by(|a, b| b.get("type").cmp(&a.get("type"))));
     if let Some(Node { value: Yaml::Map(args), .. }) = build.map()?.get("args") {
         let own = |name: &str| environment.and_then(|all| all.map().ok()?.get(name)?.text().ok());
         for (key, node) in args {
@@ -61,7 +84,8 @@ pub(super) fn target(
 
 fn set(target: &mut Target, key: &str, node: &Node, secrets: &BTreeMap<String, Node>) -> Result<()> {
     match key {
-        "args" => {}
+        // Arguments need the environment. What a service may do is not what its build may: buildx takes that from the command line.
+        "args" | "entitlements" => {}
         "context" => target.context = Some(node.text()?),
         "dockerfile" => target.dockerfile = Some(node.text()?),
         "dockerfile_inline" => target.dockerfile_inline = Some(node.text()?),
@@ -78,13 +102,17 @@ fn set(target: &mut Target, key: &str, node: &Node, secrets: &BTreeMap<String, N
         "shm_size" => target.shm_size = Some(size(&node.text()?)?),
         "extra_hosts" => target.extra_hosts = hosts(node)?,
         "ulimits" => target.ulimits = Some(ulimits(node)?),
-        "entitlements" => target.entitlements = Some(texts(node)?),
         "ssh" => {
             let mut agents = match &node.value {
-                Yaml::Map(items) => items.iter().map(|(id, path)| Ok(Ssh {
-                    id: id.clone(),
-                    paths: if path.value == Yaml::Null { Vec::new() } else { vec![path.text()?] },
-                })).collect::<Result<Vec<_>>>()?,
+                Yaml::Map(items) => items
+                    .iter()
+                    .map(|(id, path)| {
+                        Ok(Ssh {
+                            id: id.clone(),
+                            paths: if path.value == Yaml::Null { Vec::new() } else { vec![path.text()?] },
+                        })
+                    })
+                    .collect::<Result<Vec<_>>>()?,
                 _ => texts(node)?.iter().filter_map(|text| Ssh::parse(text)).collect(),
             };
             agents.sort();
@@ -132,8 +160,17 @@ fn extend(target: &mut Target, key: &str, node: &Node) -> Result<()> {
         }
         key => {
             let known = [
-                "cache-from", "cache-to", "contexts", "no-cache", "no-cache-filter", "output", "platforms", "pull", "secret",
-                "ssh", "tags",
+                "cache-from",
+                "cache-to",
+                "contexts",
+                "no-cache",
+                "no-cache-filter",
+                "output",
+                "platforms",
+                "pull",
+                "secret",
+                "ssh",
+                "tags",
             ];
             return Err(fault("there is no such key in `x-bake`").propose(key, known));
         }
@@ -168,7 +205,8 @@ fn entries(form: Form, texts: &[String]) -> Result<Vec<Entry>> {
 fn links(contexts: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let link = |value: String| match value.strip_prefix("service:").or_else(|| value.strip_prefix("target:")) {
         Some(name) => format!("target:{}", name.replace('.', "_")),
-        None => value,
+        None if value.contains(':') => value,
+        None => crate::path::clean(&value),
     };
     contexts.into_iter().map(|(name, value)| (name, link(value))).collect()
 }
@@ -187,7 +225,8 @@ fn secret(node: &Node, secrets: &BTreeMap<String, Node>) -> Result<Entry> {
     }
     for (field, key) in [("file", "src"), ("environment", "env")] {
         if let Some(value) = fields.get(field) {
-            entry.set(key, &value.text()?);
+            let text = value.text()?;
+            entry.set(key, &if key == "src" { crate::path::clean(&text) } else { text });
         }
     }
     Ok(entry)

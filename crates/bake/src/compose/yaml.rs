@@ -109,7 +109,8 @@ impl Builder {
         match event {
             Event::DocumentStart(_) if self.root.is_some() => Err(fault("a second document is not supported here")),
             Event::Alias(id) => {
-                let (node, size) = self.anchors.get(&id).cloned().ok_or_else(|| fault("an alias within what it names"))?;
+                let (node, size) =
+                    self.anchors.get(&id).cloned().ok_or_else(|| fault("an alias within what it names"))?;
                 self.nodes += size;
                 self.push(node, 0, size)
             }

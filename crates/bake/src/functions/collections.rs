@@ -31,7 +31,8 @@ pub(super) const TABLE: &[(&str, Function)] = &[
     }),
     ("compact", |_, a| {
         let [list] = exactly(a)?;
-        let empty = |value: &Value| matches!(value, Value::Null) || matches!(value, Value::String(text) if text.is_empty());
+        let empty =
+            |value: &Value| matches!(value, Value::Null) || matches!(value, Value::String(text) if text.is_empty());
         Ok(list.list()?.iter().filter(|value| !empty(value)).cloned().collect())
     }),
     ("concat", |_, a| {

@@ -1,8 +1,8 @@
 //! Encodings and hashes.
 
+use archipel_oci::Digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use archipel_oci::Digest;
 use sha2::{Digest as _, Sha512};
 
 use super::{Function, exactly, texts};

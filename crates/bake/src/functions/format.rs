@@ -19,10 +19,12 @@ fn formatlist(_: &Facts, arguments: &[Value]) -> Result<Value> {
     if least != usize::MAX && least != most {
         return Err(fault("the lists are not of one length"));
     }
-    let at = |i: usize| arguments.iter().map(move |value| match value {
-        Value::List(items) => items.get(i).cloned().unwrap_or(Value::Null),
-        other => other.clone(),
-    });
+    let at = |i: usize| {
+        arguments.iter().map(move |value| match value {
+            Value::List(items) => items.get(i).cloned().unwrap_or(Value::Null),
+            other => other.clone(),
+        })
+    };
     let one = |i: usize| format(&Facts::default(), &at(i).collect::<Vec<_>>());
     (0..if least == 0 { 0 } else { most }).map(one).collect()
 }

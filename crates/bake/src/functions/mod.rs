@@ -21,7 +21,16 @@ const TABLES: &[&[(&str, Function)]] =
 
 /// What buildx has and this has not, so that nobody looks for another spelling.
 const MISSING: &[&str] = &[
-    "bcrypt", "cidrhost", "cidrnetmask", "cidrsubnet", "cidrsubnets", "md5", "rsadecrypt", "sha1", "uuidv4", "uuidv5",
+    "bcrypt",
+    "cidrhost",
+    "cidrnetmask",
+    "cidrsubnet",
+    "cidrsubnets",
+    "md5",
+    "rsadecrypt",
+    "sha1",
+    "uuidv4",
+    "uuidv5",
 ];
 
 /// A function by its name.

@@ -15,7 +15,7 @@ pub(super) const TABLE: &[(&str, Function)] = &[
     ("homedir", |facts, _| Ok(facts.home.clone().into())),
     ("indent", indent),
     ("join", join),
-    ("lower", |_, a| texts(a).map(|[text]| text.to_lowercase().into())),
+    ("lower", |_, a| texts(a).map(|[text]| by_letter(&text, |c| single(c, c.to_lowercase())).into())),
     ("regex", |_, a| {
         let [pattern, text] = texts(a)?;
         let pattern = compiled(&pattern)?;
@@ -42,8 +42,17 @@ pub(super) const TABLE: &[(&str, Function)] = &[
     ("trimprefix", |_, a| texts(a).map(|[text, p]| text.strip_prefix(p.as_str()).unwrap_or(&text).into())),
     ("trimspace", |_, a| texts(a).map(|[text]| text.trim().into())),
     ("trimsuffix", |_, a| texts(a).map(|[text, s]| text.strip_suffix(s.as_str()).unwrap_or(&text).into())),
-    ("upper", |_, a| texts(a).map(|[text]| text.to_uppercase().into())),
+    ("upper", |_, a| texts(a).map(|[text]| by_letter(&text, |c| single(c, c.to_uppercase())).into())),
 ];
+
+fn by_letter(text: &str, f: impl Fn(char) -> char) -> String {
+    text.chars().map(f).collect()
+}
+
+/// As Go has it: a letter becomes one letter, or stays (`ß`).
+fn single(c: char, mut changed: impl Iterator<Item = char>) -> char {
+    changed.next().filter(|_| changed.next().is_none()).unwrap_or(c)
+}
 
 /// What may be in a target's name; anything else becomes a `_`.
 pub(crate) fn sanitized(text: &str) -> String {
@@ -108,7 +117,7 @@ fn title(text: &str) -> String {
     let mut before = ' ';
     let mut shown = String::new();
     for c in text.chars() {
-        match before.is_alphanumeric() || before == '_' || before == '\'' {
+        match before.is_alphanumeric() || before == '_' {
             true => shown.push(c),
             false => shown.extend(c.to_uppercase()),
         }
@@ -117,10 +126,32 @@ fn title(text: &str) -> String {
     shown
 }
 
+/// Go's classes are of ASCII.
 fn compiled(pattern: &str) -> Result<Regex> {
-    Regex::new(pattern).map_err(|e| {
+    let mut ours = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        let class = match (c, if c == '\\' { chars.next() } else { None }) {
+            ('\\', Some('d')) => "[0-9]",
+            ('\\', Some('D')) => "[^0-9]",
+            ('\\', Some('w')) => "[0-9A-Za-z_]",
+            ('\\', Some('W')) => "[^0-9A-Za-z_]",
+            ('\\', Some('s')) => r"[\t\n\f\r ]",
+            ('\\', Some('S')) => r"[^\t\n\f\r ]",
+            ('\\', Some('b')) => r"(?-u:\b)",
+            (c, next) => {
+                ours.extend([Some(c), next].into_iter().flatten());
+                continue;
+            }
+        };
+        ours.push_str(class);
+    }
+    Regex::new(&ours).map_err(|e| {
         let words = e.to_string();
-        fault(format!("the pattern is wrong: {}", words.lines().last().unwrap_or_default().trim_start_matches("error: ")))
+        fault(format!(
+            "the pattern is wrong: {}",
+            words.lines().last().unwrap_or_default().trim_start_matches("error: ")
+        ))
     })
 }
 

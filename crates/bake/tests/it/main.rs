@@ -7,7 +7,12 @@ mod printed;
 use archipel_bake::{Bake, Error, Facts, File, Lookup};
 
 /// Reads files and resolves what is wanted of them, with some variables and changes.
-fn bake(files: &[File], wanted: &[&str], set: &[&str], variable: &dyn Fn(&str) -> Option<String>) -> Result<Bake, Error> {
+fn bake(
+    files: &[File],
+    wanted: &[&str],
+    set: &[&str],
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Bake, Error> {
     let facts = Facts {
         now: 1_700_000_000,
         home: "/home/me".into(),

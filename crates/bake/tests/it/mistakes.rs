@@ -24,16 +24,28 @@ fn mistakes_have_places() {
         ("target \"default\" { target = md5(\"x\") }", "the function `md5` is not supported yet @ md5"),
         ("target \"default\" { target = 1 / 0 }", "this divides by zero @ 1 / 0"),
         ("target \"default\" { target = \"${[]}\" }", "a list cannot be part of a text @ []"),
-        ("target \"default\" { inherits = [\"bse\"] }\ntarget \"base\" {}", "there is no target `bse` @ [\"bse\"] (did you mean `base`?)"),
+        (
+            "target \"default\" { inherits = [\"bse\"] }\ntarget \"base\" {}",
+            "there is no target `bse` @ [\"bse\"] (did you mean `base`?)",
+        ),
         ("target \"default\" { cache-to = [{ ref = \"x\" }] }", "`type` is required @ [{ ref = \"x\" }]"),
         ("A = B\nB = A", "the variable `A` needs itself @ A"),
-        ("function \"f\" {\n params = []\n result = f()\n}\nA = f()", "this is nested too deeply, or calls itself @ f()"),
+        (
+            "function \"f\" {\n params = []\n result = f()\n}\nA = f()",
+            "this is nested too deeply, or calls itself @ f()",
+        ),
         ("target \"d.ot\" {}", "`d.ot` cannot be a name: letters, digits, `_` and `-` can @ \"d.ot\""),
         ("target \"default\" { name = \"x\" }", "`name` needs `matrix` @ name"),
         ("tarjet \"default\" {}", "there are no blocks of the kind `tarjet` @ \"default\" (did you mean `target`?)"),
-        ("variable \"V\" {\n default = \"\"\n validation {\n condition = V != \"\"\n error_message = \"say V\"\n }\n}", "say V @ V != \"\""),
+        (
+            "variable \"V\" {\n default = \"\"\n validation {\n condition = V != \"\"\n error_message = \"say V\"\n }\n}",
+            "say V @ V != \"\"",
+        ),
         ("target \"default\" {\n args {\n A = 1\n }\n}", "a target has no blocks in it: write `args = {..}` @ args"),
-        ("variable \"V\" { type = strin }", "a type is required: string, number, bool, list(..), set(..), map(..), object({..}), tuple([..]) @ strin (did you mean `string`?)"),
+        (
+            "variable \"V\" { type = strin }",
+            "a type is required: string, number, bool, list(..), set(..), map(..), object({..}), tuple([..]) @ strin (did you mean `string`?)",
+        ),
     ] {
         let shown = told(&hcl(text), &["default"], &[]);
         assert!(shown.ends_with(expected), "{text}\n  told     {shown}\n  expected {expected}");
@@ -42,8 +54,10 @@ fn mistakes_have_places() {
 
 #[test]
 fn what_is_asked_for_may_be_wrong_too() {
-    let text = "target \"app\" { contexts = { b = \"target:base\" } }\ntarget \"base\" { contexts = { a = \"target:app\" } }";
-    let files = hcl(&(text.to_owned() + "\ntarget \"a\" { inherits = [\"b\"] }\ntarget \"b\" { inherits = [\"a\"] }\ntarget \"c\" {}"));
+    let text =
+        "target \"app\" { contexts = { b = \"target:base\" } }\ntarget \"base\" { contexts = { a = \"target:app\" } }";
+    let files = hcl(&(text.to_owned()
+        + "\ntarget \"a\" { inherits = [\"b\"] }\ntarget \"b\" { inherits = [\"a\"] }\ntarget \"c\" {}"));
     for (wanted, set, expected) in [
         (&["ap"][..], &[][..], "there is no target `ap` (did you mean `app`?)"),
         (&["x*"], &[], "no target is meant by `x*`"),
@@ -62,10 +76,22 @@ fn what_is_asked_for_may_be_wrong_too() {
 fn mistakes_in_other_languages() {
     let file = |name: &str, text: &str| vec![File { name: name.into(), text: text.into() }];
     for (name, text, expected) in [
-        ("b.json", "{\"target\": {\"default\": {\"tagz\": []}}}", "a target has no attribute `tagz` @ \"tagz\" (did you mean `tags`?)"),
+        (
+            "b.json",
+            "{\"target\": {\"default\": {\"tagz\": []}}}",
+            "a target has no attribute `tagz` @ \"tagz\" (did you mean `tags`?)",
+        ),
         ("b.json", "{\"target\": ", "this is not JSON: EOF while parsing a value at line 1 column 11"),
-        ("c.yml", "services:\n  a:\n    build: {contxt: .}\n", "contxt: there is no such key in a `build` @ . (did you mean `context`?)"),
-        ("c.yml", "services:\n  a:\n    build: {context: '${X:?say X}'}\n", "the variable `X` is required: say X @ '${X:?say X}'"),
+        (
+            "c.yml",
+            "services:\n  a:\n    build: {contxt: .}\n",
+            "contxt: there is no such key in a `build` @ . (did you mean `context`?)",
+        ),
+        (
+            "c.yml",
+            "services:\n  a:\n    build: {context: '${X:?say X}'}\n",
+            "the variable `X` is required: say X @ '${X:?say X}'",
+        ),
         ("c.yml", "include: [b.yml]\n", "`include` is not supported yet: name the files with --file @ [b.yml]"),
     ] {
         let shown = told(&file(name, text), &["default"], &[]);

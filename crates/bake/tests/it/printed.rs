@@ -44,7 +44,14 @@ fn the_command_line_has_the_last_word() {
           output = ["type=local,dest=out"]
         }
     "#;
-    let set = ["*.args.A=2", "app.tags+=c", "app.platform=linux/arm64", "*.push=true", "t??l.cache-from=x,y", "app.args.HOME"];
+    let set = [
+        "*.args.A=2",
+        "app.tags+=c",
+        "app.platform=linux/arm64",
+        "*.push=true",
+        "t??l.cache-from=x,y",
+        "app.args.HOME",
+    ];
     let variable = |name: &str| (name == "HOME").then(|| "/me".to_owned());
     let baked = bake(&hcl(text), &["app", "t*"], &set, &variable).unwrap();
     let (app, tool) = (&baked.targets["app"], &baked.targets["tool"]);
