@@ -288,17 +288,13 @@ mod tests {
     #[test]
     fn json_is_hcl_of_the_same_length() {
         for (json, hcl) in [
-            (r#"{"a": "b\/c"}"#, r#"{"a": "b\/c"}"#),
-            (r#"["\/", 1]"#, r#"["\/", 1]"#),
-            (r#"["a\/b"]"#.replace("\\\\", "\\").as_str(), r#"["a/b" ]"#),
-            (r#"["${join(\",\", x)}"]"#.replace("\\\\", "\\").as_str(), r#"["${join(",", x)  }"]"#),
+            (r#"["a\/b"]"#, r#"["a/b" ]"#),
+            (r#"["${join(\",\", x)}"]"#, r#"["${join(",", x)  }"]"#),
+            (r#"["$${\"}"]"#, r#"["$${\"}"]"#),
             ("[1\n,2]", "[1 ,2]"),
         ] {
-            let made = as_hcl(json);
-            assert_eq!(made.len(), json.len(), "{json}");
-            if !json.contains("\\\\") {
-                assert_eq!(made, hcl);
-            }
+            assert_eq!(as_hcl(json), hcl);
+            assert_eq!(json.len(), hcl.len());
         }
     }
 }

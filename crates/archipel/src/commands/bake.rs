@@ -129,7 +129,9 @@ fn build(jobs: &[Job], args: &Args, environment: &Environment) -> Result<(), Err
             let mut metadata = Map::new();
             for job in jobs {
                 let built = one(&engine, job, progress, warnings, environment).await?;
-                metadata.insert(job.name.clone(), built);
+                if !job.is_context {
+                    metadata.insert(job.name.clone(), built);
+                }
             }
             Ok::<_, BuildError>(metadata)
         }
@@ -153,7 +155,8 @@ async fn one(
     let request = &job.resolved.request;
     if !matches!(progress, Progress::Quiet | Progress::Json) {
         // Whoever does not read this cannot be told.
-        let _ = writeln!(std::io::stderr(), "\ntarget {}", job.name);
+        let why = if job.is_context { ", for other targets" } else { "" };
+        let _ = writeln!(std::io::stderr(), "\ntarget {}{why}", job.name);
     }
     let view = View::new(progress, request.platforms.len(), environment);
     let sink: Sink = warnings.listen(view.sink());

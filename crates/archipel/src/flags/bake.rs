@@ -167,6 +167,8 @@ fn read(name: String) -> Result<File, Error> {
 /// What is done for one target.
 pub(crate) struct Job {
     pub(crate) name: String,
+    /// Whether it makes what other targets take, and nothing else.
+    pub(crate) is_context: bool,
     pub(crate) args: BuildArgs,
     pub(crate) resolved: Resolved,
 }
@@ -186,43 +188,59 @@ struct Line {
     args: BuildArgs,
 }
 
-/// The targets in the order in which they are built. Results that others take lie as layouts in the folder `links`.
+/// What is to be done, in order. Results that other targets take lie as layouts in the folder `links`.
 pub(crate) fn jobs(bake: &Bake, args: &BakeArgs, links: &Path, environment: &Environment) -> Result<Vec<Job>, Error> {
     let order = bake.order();
-    // A target that is only a context is built for the platforms of those that it is a context of.
-    let mut platforms: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for target in order.iter().rev() {
-        let own = match &target.platforms {
-            Some(own) if !own.is_empty() => own.clone(),
-            _ => platforms.get(target.name.as_str()).cloned().unwrap_or_default(),
-        };
-        for (_, link) in target.links() {
-            let all = platforms.entry(link).or_default();
-            let new = own.iter().filter(|platform| !all.contains(platform)).cloned().collect::<Vec<_>>();
-            all.extend(new);
-        }
-        if target.linked || target.platforms.as_ref().is_some_and(|own| !own.is_empty()) {
-            platforms.insert(&target.name, own);
-        }
-    }
-    let calls = |target: &&&Target| target.call.as_deref().is_none_or(|call| call == "build");
-    let linked: Vec<&str> =
-        order.iter().filter(calls).flat_map(|target| target.links()).map(|(_, link)| link).collect();
+    let wanted = wanted(&order, environment)?;
     let mut jobs = Vec::new();
-    for target in &order {
-        let own = platforms.get(target.name.as_str()).map(Vec::as_slice).unwrap_or_default();
-        let layout = linked.contains(&target.name.as_str()).then(|| links.join(&target.name));
-        // Of a target that is only looked at nobody takes a result.
-        if target.linked && layout.is_none() {
-            continue;
-        }
+    for target in order {
         let told = |e: Error| match e {
             Error::Usage(message) => Error::Usage(format!("target `{}`: {message}", target.name)),
             other => other,
         };
-        jobs.push(job(target, own, layout.as_deref(), args, links, environment).map_err(told)?);
+        // What is built for others may be for more platforms than what was asked for. Steps that both have are done once.
+        if let Some(platforms) = wanted.get(target.name.as_str()) {
+            let layout = links.join(&target.name);
+            jobs.push(job(target, platforms, Some(&layout), args, links, environment).map_err(told)?);
+        }
+        if !target.linked {
+            let platforms = target.platforms.as_deref().unwrap_or_default();
+            jobs.push(job(target, platforms, None, args, links, environment).map_err(told)?);
+        }
     }
     Ok(jobs)
+}
+
+/// The targets whose results are contexts of targets that are built, with the platforms that they are needed for: their own, else
+/// those of whoever takes them.
+fn wanted<'t>(order: &[&'t Target], environment: &Environment) -> Result<BTreeMap<&'t str, Vec<String>>, Error> {
+    let default = environment.default_platform()?.unwrap_or_else(Platform::host).to_string();
+    let mut wanted: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for target in order.iter().rev() {
+        let is_built = target.call.as_deref().is_none_or(|call| call == "build");
+        let mut platforms = wanted.get(target.name.as_str()).cloned().unwrap_or_default();
+        if !target.linked && is_built {
+            platforms.push(default.clone());
+        }
+        if platforms.is_empty() {
+            continue;
+        }
+        if let Some(own) = target.platforms.as_ref().filter(|own| !own.is_empty()) {
+            platforms.clone_from(own);
+        }
+        if let Some(known) = wanted.get_mut(target.name.as_str()) {
+            known.clone_from(&platforms);
+        }
+        for (_, link) in target.links() {
+            let all = wanted.entry(link).or_default();
+            for platform in &platforms {
+                if !all.contains(platform) {
+                    all.push(platform.clone());
+                }
+            }
+        }
+    }
+    Ok(wanted)
 }
 
 fn job(
@@ -242,7 +260,7 @@ fn job(
     let mut args = line.args;
     args.progress = bake.progress;
     args.jobs = bake.jobs;
-    if let Some(call) = &target.call {
+    if let (Some(call), None) = (&target.call, layout) {
         // What the command line says of the form counts for its own method only.
         let own = method(bake) == call;
         args.call = if own { bake.method().to_owned() } else { call.clone() };
@@ -251,7 +269,7 @@ fn job(
     if let Some(text) = &target.dockerfile_inline {
         resolved.request.dockerfile = Dockerfile::Text(text.clone());
     }
-    Ok(Job { name: target.name.clone(), args, resolved })
+    Ok(Job { name: target.name.clone(), is_context: layout.is_some(), args, resolved })
 }
 
 /// What somebody would type for this target.
@@ -290,17 +308,8 @@ fn typed(target: &Target, platforms: &[String], layout: Option<&Path>, links: &P
     target.entitlements.iter().flatten().for_each(|what| flag("allow", what));
     target.extra_hosts.iter().for_each(|(name, address)| flag("add-host", &format!("{name}={address}")));
     match layout {
-        Some(layout) => {
-            flag("output", &format!("\"type=oci\",\"tar=false\",\"dest={}\"", layout.display()));
-            // Who says nothing wants the image kept, and not only taken by others.
-            if target.output.as_ref().is_none_or(Vec::is_empty) {
-                flag("output", "type=image");
-            }
-        }
-        None => {}
-    }
-    if layout.is_none() || !target.linked {
-        target.output.iter().flatten().for_each(|output| flag("output", &output.csv()));
+        Some(layout) => flag("output", &format!("type=oci,tar=false,\"dest={}\"", layout.display())),
+        None => target.output.iter().flatten().for_each(|output| flag("output", &output.csv())),
     }
     for (name, wanted) in [("no-cache", target.no_cache), ("pull", target.pull)] {
         if wanted == Some(true) {

@@ -92,7 +92,12 @@ fn set(target: &mut Target, key: &str, node: &Node, secrets: &BTreeMap<String, N
         "target" => target.target = Some(node.text()?),
         "network" => target.network = Some(node.text()?),
         "labels" => target.labels = texts_by_name(node)?,
-        "additional_contexts" => target.contexts = links(texts_by_name(node)?),
+        "additional_contexts" => {
+            target.contexts = links(texts_by_name(node)?);
+            for path in target.contexts.values_mut().filter(|value| !value.contains(':')) {
+                *path = crate::path::clean(path);
+            }
+        }
         "platforms" => target.platforms = Some(texts(node)?),
         "tags" => target.tags = Some(texts(node)?),
         "cache_from" => target.cache_from = Some(entries(Form::Cache, &texts(node)?)?),
@@ -205,8 +210,7 @@ fn entries(form: Form, texts: &[String]) -> Result<Vec<Entry>> {
 fn links(contexts: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let link = |value: String| match value.strip_prefix("service:").or_else(|| value.strip_prefix("target:")) {
         Some(name) => format!("target:{}", name.replace('.', "_")),
-        None if value.contains(':') => value,
-        None => crate::path::clean(&value),
+        None => value,
     };
     contexts.into_iter().map(|(name, value)| (name, link(value))).collect()
 }

@@ -125,7 +125,7 @@ impl Builder {
             }
             Event::SequenceStart(anchor, _) => self.open(None, span, anchor),
             Event::MappingStart(anchor, _) => self.open(Some((BTreeMap::new(), None)), span, anchor),
-            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            Event::SequenceEnd | Event::MappingEnd => self.close(span.bytes.end),
             _ => Ok(()),
         }
     }
@@ -139,8 +139,8 @@ impl Builder {
         Ok(())
     }
 
-    fn close(&mut self) -> Result<()> {
-        let Some(frame) = self.stack.pop() else { return Ok(()) };
+    fn close(&mut self, end: usize) -> Result<()> {
+        let Some(mut frame) = self.stack.pop() else { return Ok(()) };
         let value = match frame.map {
             None => Yaml::List(frame.items),
             Some((mut map, _)) => {
@@ -152,6 +152,7 @@ impl Builder {
                 Yaml::Map(map)
             }
         };
+        frame.span.bytes.end = end.max(frame.span.bytes.end);
         let node = Node { value, span: Some(frame.span) };
         let size = size(&node);
         self.push(node, frame.anchor, size)

@@ -23,7 +23,7 @@ fn mistakes_have_places() {
         ("target \"default\" { target = uper(\"x\") }", "there is no function `uper` @ uper (did you mean `upper`?)"),
         ("target \"default\" { target = md5(\"x\") }", "the function `md5` is not supported yet @ md5"),
         ("target \"default\" { target = 1 / 0 }", "this divides by zero @ 1 / 0"),
-        ("target \"default\" { target = \"${[]}\" }", "a list cannot be part of a text @ []"),
+        ("target \"default\" { target = \"x${[]}\" }", "a list cannot be part of a text @ []"),
         (
             "target \"default\" { inherits = [\"bse\"] }\ntarget \"base\" {}",
             "there is no target `bse` @ [\"bse\"] (did you mean `base`?)",
