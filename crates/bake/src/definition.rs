@@ -117,11 +117,9 @@ impl Definition {
             }
             named.extend(all);
         }
-        let order: Vec<(String, usize, Vec<(String, Value)>)> =
-            named.iter().map(|named| (named.name.clone(), named.block, named.matrix.clone())).collect();
-        *world.named.borrow_mut() = named;
-        for (name, number, names) in order {
-            let block = &world.blocks[number];
+        world.named.borrow_mut().clone_from(&named);
+        for Named { name, block, matrix } in named {
+            let block = &world.blocks[block];
             if block.kind == "group" {
                 let group = group(world, block, name)?;
                 match self.groups.iter_mut().find(|known| known.name == group.name) {
@@ -130,7 +128,7 @@ impl Definition {
                 }
                 continue;
             }
-            let target = target(world, block, name, names)?;
+            let target = target(world, block, name, matrix)?;
             match self.targets.iter_mut().find(|known| known.name == target.name) {
                 Some(known) => known.merge(&target),
                 None => self.targets.push(target),

@@ -130,9 +130,9 @@ impl Kind {
     }
 
     /// A value from the environment or `--var`: text, or fields with commas between them.
-    pub(crate) fn from_text(&self, text: &str) -> Result<Value> {
+    pub(crate) fn parse(&self, text: &str) -> Result<Value> {
         let inner = |kind: &Self, field: &str| match kind.is_primitive() {
-            true => kind.from_text(field),
+            true => kind.parse(field),
             false => Err(fault(format!("a {} cannot be read from a text: set the variable NAME_JSON", self.name()))),
         };
         let fields = || csv_fields(text).map_err(fault);

@@ -1,9 +1,10 @@
 //! From what was asked for to what is built: groups expanded, inheritance and `--set` applied, linked targets added.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::definition::{Definition, Group, Lookup};
-use crate::entry::Entry;
+use crate::entry;
 use crate::fault::{Error, Result, fault};
 use crate::overrides::Overrides;
 use crate::path::{clean, is_remote, matches};
@@ -67,9 +68,9 @@ impl Definition {
         for name in &names {
             let (targets, groups) = self.expand(name)?;
             for name in targets {
-                if !bake.targets.contains_key(&name) {
-                    let target = self.target(&name, &overrides)?;
-                    bake.targets.insert(name, target);
+                if let Entry::Vacant(place) = bake.targets.entry(name) {
+                    let target = self.target(place.key(), &overrides)?;
+                    place.insert(target);
                 }
             }
             for name in groups {
@@ -211,7 +212,7 @@ impl Definition {
             }
             if !bake.targets.contains_key(&link) {
                 let mut linked = self.target(&link, overrides).map_err(|e| e.at(place.clone()))?;
-                linked.output = Some(vec![Entry::of(&[("type", "cacheonly")])]);
+                linked.output = Some(vec![entry::Entry::of(&[("type", "cacheonly")])]);
                 linked.linked = true;
                 bake.targets.insert(link.clone(), linked);
             }

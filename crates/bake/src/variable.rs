@@ -79,10 +79,10 @@ impl Variable {
             (Some(kind), _) if is_json => serde_json::from_str(&text)
                 .map_err(|e| fault(format!("this is not JSON: {e}")))
                 .and_then(|json| kind.convert(Value::from_json(&json))),
-            (Some(kind), _) => kind.from_text(&text),
+            (Some(kind), _) => kind.parse(&text),
             (None, None | Some(Value::Null | Value::String(_))) => Ok(Value::String(text)),
-            (None, Some(Value::Bool(_))) => Kind::Bool.from_text(&text),
-            (None, Some(Value::Number(_))) => Kind::Number.from_text(&text),
+            (None, Some(Value::Bool(_))) => Kind::Bool.parse(&text),
+            (None, Some(Value::Number(_))) => Kind::Number.parse(&text),
             (None, Some(other)) => Err(fault(format!("a {} without a type takes no other value", other.kind()))),
         };
         read.map_err(|e| e.named(name).at(place()))

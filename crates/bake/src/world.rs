@@ -18,7 +18,7 @@ use crate::variable::Variable;
 const MAX_DEPTH: usize = 200;
 
 /// A block with one of the names that its matrix gives it, and what the matrix sets for it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Named {
     pub(crate) name: String,
     pub(crate) block: usize,

@@ -13,7 +13,7 @@ use super::{call, shared};
 use crate::environment::Environment;
 use crate::errors::{Error, status};
 use crate::flags::bake::{Definitions, Job};
-use crate::flags::{bake, csv};
+use crate::flags::{allow, bake, csv};
 use crate::render::checks::Warnings;
 use crate::render::{self, Progress, View, table};
 
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// List what is in the images (SBOM): true, false, or generator=IMAGE
     #[arg(long, value_name = "WISH")]
     pub(crate) sbom: Option<String>,
-    /// What the files may ask for: network.host, security.insecure, device, fs.read=PATH, fs.write=PATH, fs=PATH
+    /// What the files may ask for: network.host, security.insecure, device, ssh, fs.read=PATH, fs.write=PATH, fs=PATH
     #[arg(long, value_name = "ENTITLEMENT")]
     pub(crate) allow: Vec<String>,
     /// How to show what happens
@@ -108,7 +108,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Result<u8, Error> {
     if args.print {
         return render::print(&bake.json()).map(|()| status::OK);
     }
-    bake::check_allowed(&bake, &args.allow, environment)?;
+    allow::check(&bake, &definitions.unchanged(&definition)?, &args.allow, environment)?;
     let links = tempfile::tempdir().map_err(Error::io("a folder for results"))?;
     let jobs = bake::jobs(&bake, args, links.path(), environment)?;
     let (builds, calls): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.args.builds());

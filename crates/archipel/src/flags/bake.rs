@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use archipel_bake::{Bake, Definition, Facts, File, Lookup, Target, clean, is_remote};
@@ -99,6 +99,11 @@ impl<'e> Definitions<'e> {
         Ok(self.with(|lookup| archipel_bake::read(&self.files, &self.facts, lookup))?)
     }
 
+    /// The same as the files have it, without what the command line changes.
+    pub(crate) fn unchanged(&self, definition: &Definition) -> Result<Bake, Error> {
+        Ok(self.with(|lookup| definition.resolve(&self.targets, &[], lookup))?)
+    }
+
     /// What is to be built of it.
     pub(crate) fn resolve(&self, definition: &Definition, args: &BakeArgs) -> Result<Bake, Error> {
         let mut overrides = args.set.clone();
@@ -126,7 +131,7 @@ impl<'e> Definitions<'e> {
     }
 }
 
-fn text_of(environment: &Environment, name: &str) -> Option<String> {
+pub(super) fn text_of(environment: &Environment, name: &str) -> Option<String> {
     environment.variable(name).and_then(|value| value.into_string().ok())
 }
 
@@ -321,119 +326,11 @@ fn typed(target: &Target, platforms: &[String], layout: Option<&Path>, links: &P
 }
 
 /// A Dockerfile is within its context, unless it says that it is not.
-fn dockerfile_path(context: &str, dockerfile: &str) -> String {
+pub(super) fn dockerfile_path(context: &str, dockerfile: &str) -> String {
     match dockerfile.strip_prefix("cwd://") {
         Some(path) => clean(path),
         None if is_remote(dockerfile) || dockerfile.starts_with('/') => dockerfile.to_owned(),
         None if is_remote(context) => clean(dockerfile),
         None => clean(&format!("{context}/{dockerfile}")),
-    }
-}
-
-/// Refuses what the files ask for beyond the usual and the command line does not allow: whoever builds may not know the files.
-pub(crate) fn check_allowed(bake: &Bake, allow: &[String], environment: &Environment) -> Result<(), Error> {
-    let mut allowed = Allowed::default();
-    for text in allow.iter().flat_map(|text| text.split(',')) {
-        allowed.add(text)?;
-    }
-    allowed.any_path =
-        text_of(environment, "BUILDX_BAKE_ENTITLEMENTS_FS").and_then(|text| boolean(&text)) == Some(false);
-    let mut missing: Vec<String> = Vec::new();
-    for target in bake.targets.values() {
-        for what in target.entitlements.iter().flatten() {
-            let granted = |own: &String| own == what || (own == "device" && what.starts_with("device="));
-            if !allowed.entitlements.iter().any(granted) {
-                missing.push(what.clone());
-            }
-        }
-        for (write, path) in paths(target) {
-            if !allowed.path(write, &path)? {
-                missing.push(format!("fs.{}={path}", if write { "write" } else { "read" }));
-            }
-        }
-    }
-    missing.sort();
-    missing.dedup();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let flags: Vec<String> = missing.iter().map(|what| format!("--allow={what}")).collect();
-    Err(Error::Usage(format!("the definition asks for more than is given; if that is meant, add {}", flags.join(" "))))
-}
-
-/// The paths of this machine that a target reads, and those that it writes.
-fn paths(target: &Target) -> Vec<(bool, String)> {
-    let local = |text: &str| {
-        let bare = text.strip_prefix("cwd://").unwrap_or(text);
-        let elsewhere = is_remote(bare) || bare.starts_with("target:") || bare.starts_with("docker-image:");
-        (!elsewhere).then(|| bare.strip_prefix("oci-layout://").unwrap_or(bare).to_owned())
-    };
-    let mut read: Vec<String> =
-        target.context.iter().chain(target.contexts.values()).filter_map(|text| local(text)).collect();
-    if let (Some(context), Some(dockerfile), None) = (&target.context, &target.dockerfile, &target.dockerfile_inline)
-        && !is_remote(context)
-    {
-        read.extend(local(&dockerfile_path(context, dockerfile)));
-    }
-    let of = |entries: &Option<Vec<archipel_bake::Entry>>, key: &str| -> Vec<String> {
-        entries.iter().flatten().filter_map(|entry| entry.get(key)).map(str::to_owned).collect()
-    };
-    read.extend(of(&target.secret, "src"));
-    read.extend(of(&target.cache_from, "src"));
-    read.extend(target.ssh.iter().flatten().flat_map(|ssh| ssh.paths.clone()));
-    let written = of(&target.output, "dest").into_iter().chain(of(&target.cache_to, "dest")).filter(|path| path != "-");
-    read.into_iter().map(|path| (false, path)).chain(written.map(|path| (true, path))).collect()
-}
-
-/// What `--allow` gives.
-#[derive(Default)]
-struct Allowed {
-    entitlements: Vec<String>,
-    read: Vec<PathBuf>,
-    write: Vec<PathBuf>,
-    any_path: bool,
-}
-
-impl Allowed {
-    fn add(&mut self, text: &str) -> Result<(), Error> {
-        let path = |path: &str| if path == "*" { PathBuf::from("/") } else { real(Path::new(path)) };
-        match text.split_once('=') {
-            Some(("fs.read", value)) => self.read.push(path(value)),
-            Some(("fs.write", value)) => self.write.push(path(value)),
-            Some(("fs", value)) => {
-                self.read.push(path(value));
-                self.write.push(path(value));
-            }
-            // The agent is shared by whoever names it.
-            _ if text == "ssh" || text.is_empty() => {}
-            _ => {
-                let known =
-                    super::value::entitlements(text).map_err(|e| Error::Usage(format!("--allow {text}: {e}")))?;
-                self.entitlements.extend(known.0);
-            }
-        }
-        Ok(())
-    }
-
-    fn path(&self, write: bool, path: &str) -> Result<bool, Error> {
-        let here = std::path::absolute(".").map_err(Error::io("the working folder"))?;
-        let path = real(Path::new(path));
-        let given = if write { &self.write } else { &self.read };
-        Ok(self.any_path || given.iter().chain([&real(&here)]).any(|folder| path.starts_with(folder)))
-    }
-}
-
-/// Where a path leads, links followed as far as there is anything.
-fn real(path: &Path) -> PathBuf {
-    let whole = std::path::absolute(clean(&path.display().to_string())).unwrap_or_else(|_| path.to_owned());
-    let mut there = whole.as_path();
-    loop {
-        if let Ok(real) = there.canonicalize() {
-            return real.join(whole.strip_prefix(there).unwrap_or(Path::new("")));
-        }
-        match there.parent() {
-            Some(parent) => there = parent,
-            None => return whole,
-        }
     }
 }

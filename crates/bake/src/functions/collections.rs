@@ -149,7 +149,10 @@ fn product(_: &Facts, arguments: &[Value]) -> Result<Value> {
         if all.len().saturating_mul(list.len()) > MAX_ITEMS {
             return Err(fault(format!("this would be more than {MAX_ITEMS} combinations")));
         }
-        all = all.iter().flat_map(|head| list.iter().map(|item| [head.as_slice(), &[item.clone()]].concat())).collect();
+        all = all
+            .iter()
+            .flat_map(|head| list.iter().map(|item| [head.as_slice(), std::slice::from_ref(item)].concat()))
+            .collect();
     }
     Ok(all.into_iter().map(Value::List).collect())
 }
