@@ -10,6 +10,9 @@ use crate::overrides::Overrides;
 use crate::path::{clean, is_remote, matches};
 use crate::target::{Target, once};
 
+/// How long a row of targets may be in which each inherits from the next.
+const MAX_INHERITED: usize = 100;
+
 /// More targets than these are not listed where one was not found.
 const MANY: usize = 8;
 
@@ -182,6 +185,9 @@ impl Definition {
             let circle = format!("{} -> {name}", path.join(" -> "));
             return Err(fault(format!("targets inherit from each other in a circle: {circle}"))
                 .at(own.places.get("inherits").cloned()));
+        }
+        if path.len() >= MAX_INHERITED {
+            return Err(fault(format!("more than {MAX_INHERITED} targets inherit from each other in a row")));
         }
         path.push(name.to_owned());
         let mut target = Target { name: name.to_owned(), ..Target::default() };
