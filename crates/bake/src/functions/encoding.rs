@@ -1,9 +1,8 @@
 //! Encodings and hashes.
 
-use archipel_oci::Digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest as _, Sha512};
+use sha2::Digest;
 
 use super::{Function, exactly, texts};
 use crate::fault::{Result, fault};
@@ -23,13 +22,18 @@ pub(super) const TABLE: &[(&str, Function)] = &[
         Ok(Value::from_json(&json))
     }),
     ("jsonencode", |_, a| exactly(a).map(|[value]| crate::json::escaped(&value.to_json().to_string()).into())),
-    ("sha256", |_, a| texts(a).map(|[text]| Digest::of(text.as_bytes()).hex().into())),
-    ("sha512", |_, a| {
-        let [text] = texts(a)?;
-        Ok(Sha512::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
-    }),
+    ("md5", |_, a| hashed::<md5::Md5>(a)),
+    ("sha1", |_, a| hashed::<sha1::Sha1>(a)),
+    ("sha256", |_, a| hashed::<sha2::Sha256>(a)),
+    ("sha512", |_, a| hashed::<sha2::Sha512>(a)),
     ("urlencode", |_, a| texts(a).map(|[text]| urlencode(&text).into())),
 ];
+
+/// A hash in hexadecimal digits. The old ones make names that files already have, and prove nothing.
+fn hashed<H: Digest>(arguments: &[Value]) -> Result<Value> {
+    let [text] = texts(arguments)?;
+    Ok(H::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
+}
 
 /// As in the query of an address: a space is a plus.
 fn urlencode(text: &str) -> String {

@@ -20,18 +20,8 @@ const TABLES: &[&[(&str, Function)]] =
     &[collections::TABLE, encoding::TABLE, format::TABLE, numbers::TABLE, semver::TABLE, strings::TABLE, time::TABLE];
 
 /// What buildx has and this has not, so that nobody looks for another spelling.
-const MISSING: &[&str] = &[
-    "bcrypt",
-    "cidrhost",
-    "cidrnetmask",
-    "cidrsubnet",
-    "cidrsubnets",
-    "md5",
-    "rsadecrypt",
-    "sha1",
-    "uuidv4",
-    "uuidv5",
-];
+const MISSING: &[&str] =
+    &["bcrypt", "cidrhost", "cidrnetmask", "cidrsubnet", "cidrsubnets", "rsadecrypt", "uuidv4", "uuidv5"];
 
 /// A function by its name.
 pub(crate) fn find(name: &str) -> Option<Function> {

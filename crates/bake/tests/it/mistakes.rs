@@ -21,7 +21,7 @@ fn mistakes_have_places() {
         ("target \"default\" { policy = [] }", "`policy` is not supported yet @ policy"),
         ("target \"default\" { target = TAGG }\nTAG = 1", "there is no variable `TAGG` @ TAGG (did you mean `TAG`?)"),
         ("target \"default\" { target = uper(\"x\") }", "there is no function `uper` @ uper (did you mean `upper`?)"),
-        ("target \"default\" { target = md5(\"x\") }", "the function `md5` is not supported yet @ md5"),
+        ("target \"default\" { target = bcrypt(\"x\") }", "the function `bcrypt` is not supported yet @ bcrypt"),
         ("target \"default\" { target = 1 / 0 }", "this divides by zero @ 1 / 0"),
         ("target \"default\" { target = \"x${[]}\" }", "a list cannot be part of a text @ []"),
         (
