@@ -199,7 +199,6 @@ mod tests {
             (Surface::Archipel, "archipel buid .", "'build'"),
             (Surface::Archipel, "archipel commit x", "no command `commit`: it is not supported yet"),
             (Surface::Docker, "docker ps", "no command `ps`: it is not supported yet"),
-            (Surface::Docker, "docker buildx bake", "no command `bake`: it is not supported yet"),
             (Surface::Docker, "docker swarm init", "docker's daemons"),
         ] {
             let error = typed(surface, text).unwrap_err().to_string();

@@ -62,6 +62,9 @@ pub(crate) enum Error {
         /// What is wrong.
         source: ConfigError,
     },
+    /// A bake file or a compose file.
+    #[error(transparent)]
+    Bake(#[from] archipel_bake::Error),
     /// The store.
     #[error(transparent)]
     Store(#[from] archipel_store::Error),
@@ -122,6 +125,7 @@ impl Error {
             },
             Self::NoImage(_)
             | Self::Build(_)
+            | Self::Bake(_)
             | Self::Store(_)
             | Self::Credentials(_)
             | Self::Io { .. }
@@ -150,6 +154,7 @@ impl Error {
         use archipel_build::Error as Build;
         match self {
             Self::Placed { source, .. } => source.hint(),
+            Self::Bake(e) => e.help.clone(),
             Self::Remote(e) | Self::Build(Build::Remote(e)) => remote_hint(e),
             Self::Sandbox(archipel_sandbox::Error::Exec { .. })
             | Self::Build(Build::Sandbox(archipel_sandbox::Error::Exec { .. })) => None,

@@ -15,7 +15,6 @@ const WHY: &[(&[&str], &str)] = &[
         ],
         "it is not supported yet; a container lives as long as the `run` that started it, and there is no list of them",
     ),
-    (&["bake"], "it is not supported yet; call `build` once for each of its targets"),
     (&["compose", "network", "volume"], "it is not supported yet; `run -v` takes folders of this machine"),
     (&["search"], "it is not supported yet; registries other than Docker Hub do not offer it"),
     (

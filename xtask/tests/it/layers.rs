@@ -11,7 +11,7 @@ const ROWS: &[&[&str]] = &[
     &["archipel-oci"],
     &["archipel-cas", "archipel-sandbox"],
     &["archipel-dockerfile", "archipel-store", "archipel-remote", "archipel-registry", "archipel-gateway"],
-    &["archipel-build"],
+    &["archipel-bake", "archipel-build"],
     &["archipel-ci"],
     &["archipel"],
 ];
@@ -27,12 +27,13 @@ const FENCES: &[(&str, &[&str])] = &[
     ("clap", &["archipel"]),
     ("etcetera", &["archipel"]),
     ("h2", &["archipel-gateway"]),
+    ("hcl-edit", &["archipel-bake"]),
     ("indicatif", &["archipel"]),
     ("prost", &["archipel-gateway"]),
     ("reqwest", &["archipel-remote"]),
     ("rustls", &["archipel-remote"]),
     ("rustls-native-certs", &["archipel-remote"]),
-    ("saphyr-parser", &["archipel-build", "archipel-ci"]),
+    ("saphyr-parser", &["archipel-bake", "archipel-build", "archipel-ci"]),
     ("seccompiler", &["archipel-sandbox"]),
     (
         "tokio",

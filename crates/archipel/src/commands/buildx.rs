@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::builders::{Builder, Builders};
-use super::{Command as Plain, build, du, imagetools, prune, shared};
+use super::{Command as Plain, bake, build, du, imagetools, prune, shared};
 use crate::environment::Environment;
 use crate::errors::{Error, status};
 use crate::flags::{csv, value};
@@ -28,6 +28,8 @@ pub(crate) struct Args {
 enum Command {
     #[command(visible_alias = "b")]
     Build(Box<build::Args>),
+    #[command(visible_alias = "f")]
+    Bake(Box<bake::Args>),
     Create(Create),
     Use(Use),
     Ls(Ls),
@@ -138,6 +140,10 @@ impl Args {
                 args.builder = args.builder.or(self.builder);
                 Plain::Build(args)
             }
+            Command::Bake(mut args) => {
+                args.builder = args.builder.or(self.builder);
+                Plain::Bake(args)
+            }
             Command::Du(args) => Plain::Du(args),
             Command::Prune(args) => Plain::Prune(args),
             _ => Plain::Buildx(self),
@@ -181,7 +187,7 @@ pub(super) fn run(args: Args, surface: Surface, environment: &Environment) -> Re
         }
         Command::Imagetools(command) => return imagetools::run(command, environment),
         // Those that have a shorter name.
-        command @ (Command::Build(_) | Command::Du(_) | Command::Prune(_)) => {
+        command @ (Command::Build(_) | Command::Bake(_) | Command::Du(_) | Command::Prune(_)) => {
             return Args { command, ..args }.plain().run(surface, environment);
         }
     }

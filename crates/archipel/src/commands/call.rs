@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use archipel_build::{Answer, Called, Check, Error as BuildError};
+use archipel_build::{Answer, Called, Check, Error as BuildError, Request};
 use archipel_dockerfile::{Outline, Stage};
 
 use super::{BuildArgs, shared};
@@ -73,13 +73,30 @@ enum Answered {
     Targets(Answer<Vec<Stage>>),
 }
 
+/// What is shown of an answer, and the status that it is.
+pub(super) struct Shown {
+    pub(super) text: String,
+    pub(super) status: u8,
+    /// Why it is none, where a Dockerfile cannot be read.
+    error: Option<Error>,
+}
+
 /// Answers what `--call` asks.
 pub(super) fn run(args: &BuildArgs, environment: &Environment) -> Result<u8, Error> {
-    let call = Call::of(args)?;
     let resolved = request::resolve(args, environment)?;
-    let request = &resolved.request;
+    answer(args, &resolved.request, args.runs_programs(), environment)?.print()
+}
+
+/// The same for a request that was made already. `may_be_another` says that a frontend may read the text.
+pub(super) fn answer(
+    args: &BuildArgs,
+    request: &Request,
+    may_be_another: bool,
+    environment: &Environment,
+) -> Result<Shown, Error> {
+    let call = Call::of(args)?;
     let view = View::new(environment.progress(args.progress)?, 0, environment);
-    let (sink, may_be_another, method) = (view.sink(), args.runs_programs(), call.method);
+    let (sink, method) = (view.sink(), call.method);
     // One engine for both: what comes from elsewhere is asked for once.
     let answered = shared::on_engine(environment, |engine| async move {
         if may_be_another && let Some(answer) = engine.call(request, method.subrequest(), &sink).await? {
@@ -92,43 +109,57 @@ pub(super) fn run(args: &BuildArgs, environment: &Environment) -> Result<u8, Err
         })
     });
     view.finish(None);
-    match answered? {
-        Answered::Frontend(answer) => {
-            render::print(match &answer {
-                answer if call.json => &answer.json,
-                // Nothing found is nothing said.
-                answer if call.method == Method::Check && answer.text.trim().is_empty() => checks::NOTHING,
-                answer => &answer.text,
-            })?;
-            return Ok(if call.ignore_status { status::OK } else { answer.status });
-        }
-        Answered::Check(check) => {
-            // What no rule is about is no part of the result that programs compare with docker's.
-            let warnings = diagnostic::listing(&check.warnings, &check.name, &check.text);
-            let _ = std::io::stderr().write_all(warnings.as_bytes());
-            render::print(&if call.json { shared::json(&checks::check_json(&check)) } else { checks::check(&check) })?;
-            if !check.errors.is_empty() {
-                let (name, text, diagnostics) = (check.name, check.text, check.errors);
-                return Err(BuildError::Dockerfile { name, text, diagnostics }.into());
+    Ok(answered?.shown(call))
+}
+
+impl Shown {
+    /// Prints it; the exit status.
+    pub(super) fn print(self) -> Result<u8, Error> {
+        render::print(&self.text)?;
+        self.error.map_or(Ok(self.status), Err)
+    }
+}
+
+impl Answered {
+    fn shown(self, call: Call) -> Shown {
+        let plain = |text| Shown { text, status: status::OK, error: None };
+        match self {
+            Self::Frontend(answer) => Shown {
+                status: if call.ignore_status { status::OK } else { answer.status },
+                ..plain(match answer {
+                    answer if call.json => answer.json,
+                    // Nothing found is nothing said.
+                    answer if call.method == Method::Check && answer.text.trim().is_empty() => checks::NOTHING.into(),
+                    answer => answer.text,
+                })
+            },
+            Self::Check(check) => {
+                // What no rule is about is no part of the result that programs compare with docker's.
+                let warnings = diagnostic::listing(&check.warnings, &check.name, &check.text);
+                let _ = std::io::stderr().write_all(warnings.as_bytes());
+                // As docker has it: a check that found something fails.
+                let passed = check.findings.is_empty() || call.ignore_status;
+                let text = if call.json { shared::json(&checks::check_json(&check)) } else { checks::check(&check) };
+                let Check { name, text: dockerfile, errors: diagnostics, .. } = check;
+                let error = BuildError::Dockerfile { name, text: dockerfile, diagnostics: diagnostics.clone() };
+                Shown {
+                    status: if passed { status::OK } else { status::FAILED },
+                    error: (!diagnostics.is_empty()).then(|| error.into()),
+                    text,
+                }
             }
-            // As docker has it: a check that found something fails.
-            let passed = check.findings.is_empty() || call.ignore_status;
-            return Ok(if passed { status::OK } else { status::FAILED });
-        }
-        Answered::Outline(answer) => {
-            render::print(&match call.json {
-                true => shared::json(&checks::outline_json(&answer.value, &answer.text)),
-                false => checks::outline(&answer.value),
-            })?;
-            // Whoever does not read this cannot be told.
-            let _ = std::io::stderr().write_all(checks::warnings(&answer.warnings).as_bytes());
-        }
-        Answered::Targets(answer) => {
-            render::print(&match call.json {
+            Self::Outline(answer) => {
+                // Whoever does not read this cannot be told.
+                let _ = std::io::stderr().write_all(checks::warnings(&answer.warnings).as_bytes());
+                plain(match call.json {
+                    true => shared::json(&checks::outline_json(&answer.value, &answer.text)),
+                    false => checks::outline(&answer.value),
+                })
+            }
+            Self::Targets(answer) => plain(match call.json {
                 true => shared::json(&checks::targets_json(&answer.value, &answer.text)),
                 false => checks::targets(&answer.value),
-            })?;
+            }),
         }
     }
-    Ok(status::OK)
 }

@@ -8,6 +8,7 @@ use crate::errors::Error;
 use crate::surface::Surface;
 
 mod attested;
+mod bake;
 mod build;
 mod builders;
 mod buildx;
@@ -44,6 +45,7 @@ mod shared;
 mod tag;
 mod version;
 
+pub(crate) use bake::Args as BakeArgs;
 pub(crate) use build::Args as BuildArgs;
 pub(crate) use run::{Args as RunArgs, Pull as RunPull};
 
@@ -51,6 +53,7 @@ pub(crate) use run::{Args as RunArgs, Pull as RunPull};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Build(Box<build::Args>),
+    Bake(Box<bake::Args>),
     Run(Box<run::Args>),
     Pull(pull::Args),
     Push(push::Args),
@@ -97,6 +100,7 @@ pub(crate) enum Command {
 
 /// What docker has of this table.
 pub(crate) const OF_DOCKER: &[&str] = &[
+    "bake",
     "build",
     "builder",
     "buildx",
@@ -137,6 +141,7 @@ impl Command {
     pub(crate) fn touches_root_filesystems(&self) -> bool {
         match self {
             Self::Build(args) => args.runs_programs(),
+            Self::Bake(args) => args.runs_programs(),
             Self::Ci(command) => command.runs(),
             Self::Run(_) | Self::Prune(_) | Self::Du(_) | Self::Load(_) => true,
             _ => false,
@@ -152,6 +157,7 @@ impl Command {
     pub(crate) fn run(self, surface: Surface, environment: &Environment) -> Result<u8, Error> {
         match self {
             Self::Build(args) => build::run(*args, environment),
+            Self::Bake(args) => bake::run(&args, environment),
             Self::Run(args) => run::run(*args, environment),
             Self::Pull(args) => pull::run(args, environment),
             Self::Push(args) => push::run(args, environment),

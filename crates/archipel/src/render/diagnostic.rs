@@ -69,6 +69,11 @@ pub(crate) fn render(error: &Error, colours: bool) -> String {
             let group = group.element(marked(&place.name, &place.text, &place.span, None));
             renderer.render(&[helped(group, hint.as_deref())]) + "\n"
         }
+        Error::Bake(archipel_bake::Error { message, place: Some(place), .. }) => {
+            let group = Group::with_title(Level::ERROR.primary_title(message.clone()));
+            let group = group.element(marked(&place.name, &place.text, &place.span, None));
+            renderer.render(&[helped(group, hint.as_deref())]) + "\n"
+        }
         Error::Config { name, text, source } => {
             let mut group = Group::with_title(Level::ERROR.primary_title(source.message.clone()));
             if let Some(span) = &source.span {

@@ -19,6 +19,7 @@ fn help() {
 
     Commands:
       build     Build an image from a Dockerfile, for one platform or many at once
+      bake      Build the targets of a bake file or a compose file
       run       Run a command in a new container
       pull      Fetch an image from its registry
       push      Send an image, with all its platforms, to its registry

@@ -51,6 +51,7 @@ fn one_link_is_enough() {
 
     Commands:
       build      Build an image from a Dockerfile, for one platform or many at once
+      bake       Build the targets of a bake file or a compose file
       run        Run a command in a new container
       pull       Fetch an image from its registry
       push       Send an image, with all its platforms, to its registry
@@ -121,9 +122,9 @@ fn info_has_the_lines_that_scripts_look_for() {
 #[test]
 fn what_is_not_there_is_an_error() {
     let archipel = archipel();
-    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["docker", "buildx", "bake"])), @r"
-    $ archipel docker buildx bake
-    error: no command `bake`: it is not supported yet; call `build` once for each of its targets
+    insta::assert_snapshot!(transcript(&archipel, &archipel.run(["docker", "compose", "up"])), @r"
+    $ archipel docker compose up
+    error: no command `compose`: it is not supported yet; `run -v` takes folders of this machine
     [exit 2]
     ");
     for args in [

@@ -3,6 +3,7 @@
 
 mod archives;
 mod arguments;
+mod bake;
 mod cache;
 mod checks;
 mod chroot;

@@ -1,0 +1,5 @@
+target "default" { 
+  args = { B = "3", T = T } 
+  tags = ["u/o"]
+}
+T = "overridden"
